@@ -1,0 +1,42 @@
+export type { Brand, EpochMs, MonotonicMs } from './brand.js';
+export { ClaimkeeperError, type ErrorCode, errorRegistry, NonRetryable, RetryAfter } from './errors.js';
+export {
+  bucketOf,
+  type Name,
+  type Nonce,
+  parseName,
+  parseTaskId,
+  shown,
+  type TaskId,
+  type WorkerId,
+} from './ids.js';
+export { limits } from './limits.js';
+export {
+  type AttemptEntry,
+  type AttemptError,
+  type ClaimRef,
+  decodeRecord,
+  encodeRecord,
+  type Held,
+  newRecord,
+  type Result,
+  recordFormat,
+  resultOf,
+  type State,
+  states,
+  type TaskRecord,
+} from './record.js';
+export { defaultRetryPolicy, type RetryPolicy, retryDelayMs } from './retry.js';
+export {
+  defaultPolicy,
+  type Json,
+  type OnInterrupted,
+  type Policy,
+  type PolicyOverride,
+  parseSubmission,
+  policySchema,
+  resolvePolicy,
+  type Submission,
+  type SubmissionInput,
+} from './task.js';
+export { type Move, type RecordEvent, table, transition, type Verdict } from './transitions.js';

@@ -1,0 +1,39 @@
+// limits.ts: every bound of the product in one place, with the relations that must hold between them. Units last in names.
+
+import assert from 'node:assert/strict';
+
+export const limits = {
+  taskIdCharsMax: 128,
+  nameCharsMax: 64,
+  /** A task's payload as JSON; large blobs travel by reference. */
+  payloadBytesMax: 64 * 1024,
+  payloadDepthMax: 64,
+  /** A result as JSON; a larger one is recorded as omitted, with its size: a completion is never refused. */
+  resultBytesMax: 16 * 1024,
+  errorMessageCharsMax: 500,
+  priorityMax: 1_000,
+  attemptsMax: 100,
+  attemptsKept: 10,
+  delayMsMax: 365 * 24 * 3_600_000,
+  timeoutMsMax: 24 * 3_600_000,
+  /** Tasks in one request to the API. */
+  batchTasksMax: 1_000,
+  /** Task ids in one delivery, and tasks in one claim. */
+  envelopeTasksMax: 50,
+  /** Operations and bytes of one multi; ZooKeeper drops a connection that sends over 1 MiB (trap 18). */
+  multiOpsMax: 400,
+  multiBytesMax: 512 * 1024,
+  /** Multis in flight per lane. */
+  multisInFlightMax: 4,
+  /** Requests in flight on one connection (trap 22). */
+  requestsInFlightMax: 256,
+} as const;
+
+// A record holds payload, result, ten errors and its fixed fields, and must fit one multi beside its claim.
+const recordBytesMax =
+  limits.payloadBytesMax +
+  limits.resultBytesMax +
+  limits.attemptsKept * limits.errorMessageCharsMax * 4 +
+  8_192;
+assert(recordBytesMax <= limits.multiBytesMax, 'the largest record fits one multi');
+assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
