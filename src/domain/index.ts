@@ -18,6 +18,8 @@ export {
   decodeRecord,
   encodeRecord,
   type Held,
+  type Hint,
+  hintOf,
   newRecord,
   type Result,
   recordFormat,
@@ -39,4 +41,4 @@ export {
   type Submission,
   type SubmissionInput,
 } from './task.js';
-export { type Move, type RecordEvent, table, transition, type Verdict } from './transitions.js';
+export { type Move, type RecordEvent, type Refusal, table, transition, type Verdict } from './transitions.js';

@@ -20,6 +20,10 @@ export const limits = {
   batchTasksMax: 1_000,
   /** Task ids in one delivery, and tasks in one claim. */
   envelopeTasksMax: 50,
+  /** Deliveries that wait in a process while Redis is away; the oldest beyond are dropped, and repeated by the reconciler. */
+  deliveryBufferMax: 100_000,
+  /** Envelopes in one round trip to Redis. */
+  deliveryParcelsPerSend: 500,
   /** Operations and bytes of one multi; ZooKeeper drops a connection that sends over 1 MiB (trap 18). */
   multiOpsMax: 400,
   multiBytesMax: 512 * 1024,

@@ -132,3 +132,15 @@ function parseJson(data: Buffer): unknown {
     return null;
   }
 }
+
+/** What a delivery needs to know of a task: that it is due, where and when. It decides nothing (P6). */
+export type Hint = Pick<TaskRecord, 'id' | 'queue' | 'priority'> & { readonly notBefore: EpochMs | null };
+
+export function hintOf(record: TaskRecord): Hint {
+  return {
+    id: record.id,
+    queue: record.queue,
+    priority: record.priority,
+    notBefore: record.notBefore ?? null,
+  };
+}

@@ -72,14 +72,21 @@ export const table = [
 
 export type Move =
   | { readonly kind: 'moved'; readonly record: TaskRecord }
-  /** `state`: the table has no such move. `owner`: the event speaks of an attempt or claim that is not the record's. */
-  | { readonly kind: 'refused'; readonly why: 'state' | 'owner' };
+  /**
+   * `state`: the table has no such move. `owner`: the event speaks of an attempt or claim that is not the record's.
+   * `notDue`: claimed before its time.
+   */
+  | { readonly kind: 'refused'; readonly why: Refusal };
+
+export type Refusal = 'state' | 'owner' | 'notDue';
 
 /** The record after `event`, or why it may not move. Pure; the caller writes the outcome at the record's version (P2). */
 export function transition(record: TaskRecord, event: RecordEvent): Move {
   if (!table.some(([from, kind]) => from === record.state && kind === event.kind))
     return { kind: 'refused', why: 'state' };
   if (!isOwner(record, event)) return { kind: 'refused', why: 'owner' };
+  if (event.kind === 'claimed' && event.at < (record.notBefore ?? 0))
+    return { kind: 'refused', why: 'notDue' };
   return { kind: 'moved', record: apply(record, event) };
 }
 

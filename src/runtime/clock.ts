@@ -34,3 +34,8 @@ export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     signal?.addEventListener('abort', done, { once: true });
   });
 }
+
+/** Calls `fn` once the event loop has gone through what is ready in this turn: what belongs together is collected until then. */
+export function atEndOfTurn(fn: () => void): void {
+  setImmediate(fn);
+}

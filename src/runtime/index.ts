@@ -1,4 +1,4 @@
-export { type Clock, delay, systemClock, type Timer } from './clock.js';
+export { atEndOfTurn, type Clock, delay, systemClock, type Timer } from './clock.js';
 export { Emitter, type Unsubscribe } from './emitter.js';
 export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './logger.js';
 export { type Random, systemRandom } from './random.js';

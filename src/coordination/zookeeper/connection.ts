@@ -1,0 +1,388 @@
+// connection.ts: one instance of node-zookeeper-client for the life of one ZooKeeper session. The client keeps the
+// handshake, the queue and the order of replies; from outside of it we own what it lacks: which server when, framing, pings,
+// noticing silence, deadlines, and what becomes of requests when the connection goes.
+//
+// 1. A request settles once: answered, notSent (certainly never sent), or unknown.
+// 2. Nothing of before a disconnect is ever sent after it (trap 4).
+// 3. Once discarded it never touches the network again and calls nobody (traps 15, 21).
+// 4. It calls its owner synchronously, from within the client's callbacks: the owner calls nobody else's code there.
+
+import { connect, type Socket } from 'node:net';
+import type { ConnectionManager, Packet, QueuedRequest } from 'node-zookeeper-client';
+import zookeeper from 'node-zookeeper-client';
+import { limits } from '../../domain/index.js';
+import type { Runtime, Timer } from '../../runtime/index.js';
+import type { SessionId } from '../port.js';
+import { FrameReader } from './frames.js';
+import { type Instant, instant, Lease } from './lease.js';
+import { nameOfServer, type Server } from './servers.js';
+import { type Encoded, encodeBare, opcode, xid } from './wire.js';
+
+export type Answer =
+  /** `err` is the server's code; `frame` the whole reply, its body from {@link replyBodyAt} on. */
+  | { readonly kind: 'answered'; readonly err: number; readonly zxid: bigint; readonly frame: Buffer }
+  | { readonly kind: 'notSent'; readonly why: string }
+  | { readonly kind: 'unknown'; readonly why: string };
+
+/** Length, xid, zxid and err precede a reply's body. */
+export const replyBodyAt = 20;
+
+export type ConnectionOwner = {
+  /** The session is ours; `resumed` when it was before. Requests may be sent. */
+  up(resumed: boolean): void;
+  down(cause: string): void;
+  /** By the server's word; the connection has discarded itself. */
+  expired(cause: string): void;
+  /** A watch fired. */
+  changed(eventType: number, path: string): void;
+};
+
+export type ConnectionOptions = {
+  readonly servers: readonly [Server, ...Server[]];
+  /** Index of the server to try first. */
+  readonly firstServer: number;
+  readonly timeoutMs: number;
+  /** Null: a fifth of the negotiated timeout. */
+  readonly trustMarginMs: number | null;
+};
+
+/** The client's own numbers for its states. */
+const clientState = { disconnected: 0, connecting: 1, connected: 2, expired: -3, refused: -4 } as const;
+
+const xidMax = 2 ** 31 - 2;
+const retryMsMin = 50;
+const newSessionRetryMsMax = 5_000;
+const handshakeMsMin = 1_000;
+const closeMsMax = 3_000;
+
+class Request implements QueuedRequest {
+  readonly header: { xid: number; readonly type: number };
+  readonly payload = null;
+  readonly #frame: Buffer;
+  readonly #onSend: (request: Request) => void;
+  #settle: ((answer: Answer) => void) | null;
+  sentAt: Instant | null = null;
+  deadline: Timer | null = null;
+
+  constructor(encoded: Encoded, onSend: (request: Request) => void, settle: (answer: Answer) => void) {
+    this.header = { xid: 0, type: encoded.type };
+    this.#frame = encoded.frame;
+    this.#onSend = onSend;
+    this.#settle = settle;
+  }
+
+  /** The client calls this when it writes the result to the socket, having set the xid. */
+  toBuffer(): Buffer {
+    this.#frame.writeInt32BE(this.header.xid, 4);
+    this.#onSend(this);
+    return this.#frame;
+  }
+
+  settle(answer: Answer): void {
+    this.deadline?.cancel();
+    const settle = this.#settle;
+    this.#settle = null;
+    settle?.(answer);
+  }
+
+  /** The connection is gone, or the deadline passed. */
+  giveUp(why: string): void {
+    this.settle(this.sentAt === null ? { kind: 'notSent', why } : { kind: 'unknown', why });
+  }
+}
+
+export class Connection {
+  readonly lease: Lease;
+  readonly #manager: ConnectionManager;
+  readonly #options: ConnectionOptions;
+  readonly #runtime: Runtime;
+  readonly #owner: ConnectionOwner;
+  #server: Server;
+  #nextServer: number;
+  #phase: 'idle' | 'connecting' | 'up' | 'discarded' = 'idle';
+  /** Attempts to connect since the last success. */
+  #failures = 0;
+  #established = false;
+  #timer: Timer | null = null;
+  #handshakeSentAt: Instant | null = null;
+  /** Send times of pings without an answer yet, oldest first. */
+  #pings: Instant[] = [];
+  #pingedAtMs = 0;
+  #receivedAtMs = 0;
+  /** Beyond `limits.requestsInFlightMax`; in order. */
+  #waiting: Request[] = [];
+  #corked = false;
+
+  constructor(options: ConnectionOptions, runtime: Runtime, owner: ConnectionOwner) {
+    this.#options = options;
+    this.#runtime = runtime;
+    this.#owner = owner;
+    this.#nextServer = options.firstServer;
+    this.#server = options.servers[0];
+    this.lease = new Lease(runtime.clock);
+    const client = zookeeper.createClient(options.servers.map(nameOfServer).join(','), {
+      sessionTimeout: options.timeoutMs,
+      spinDelay: 0,
+      retries: 0, // Retrying is the caller's: the client's own repeats creates and compare-and-sets (trap 7).
+    });
+    this.#manager = client.connectionManager;
+    this.#manager.xid = 1; // From 1, and wrapping below 2³¹ (trap 11).
+    this.#manager.connect = () => this.#connect();
+    this.#manager.watcherManager.emit = (event) => this.#owner.changed(event.type, event.path);
+    client.connect();
+  }
+
+  get sessionId(): SessionId {
+    return this.#manager.sessionId.toString('hex') as SessionId;
+  }
+
+  /** As negotiated; the asked one before that. */
+  get timeoutMs(): number {
+    return this.#manager.sessionTimeout;
+  }
+
+  /** Last zxid seen, big endian; a copy. */
+  get zxid(): Buffer {
+    return Buffer.from(this.#manager.zxid);
+  }
+
+  /** `settle` is called once, synchronously with what happens; at the latest when the deadline passes. */
+  send(encoded: Encoded, deadlineMs: number, settle: (answer: Answer) => void): void {
+    if (this.#phase !== 'up') return settle({ kind: 'notSent', why: 'there is no connection' });
+    const request = new Request(encoded, (sent) => this.#onSend(sent), settle);
+    request.deadline = this.#runtime.clock.after(deadlineMs, () => this.#onDeadline(request, deadlineMs), {
+      keepAlive: true,
+    });
+    if (this.#inFlight < limits.requestsInFlightMax) this.#transmit(request);
+    else this.#waiting.push(request);
+  }
+
+  /** Ends the session on the server when there is a connection; settles within a few seconds in any case. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      for (const request of this.#waiting.splice(0)) request.giveUp('the session is being closed');
+      this.send(encodeBare(opcode.closeSession), Math.min(this.timeoutMs, closeMsMax), () => {
+        this.discard('the session was closed');
+        resolve();
+      });
+    });
+  }
+
+  /** For ever: no reconnect, no event. What was under way is settled. */
+  discard(cause: string): void {
+    if (this.#phase === 'discarded') return;
+    const orphans = this.#tearDown();
+    this.#phase = 'discarded';
+    for (const request of orphans) request.giveUp(cause);
+  }
+
+  get #inFlight(): number {
+    return this.#manager.pendingQueue.length + this.#manager.packetQueue.queue.length;
+  }
+
+  #transmit(request: Request): void {
+    this.#cork();
+    this.#manager.queue(request);
+  }
+
+  /** One write to the socket for all requests of a turn. */
+  #cork(): void {
+    const socket = this.#manager.socket;
+    if (this.#corked || socket === undefined) return;
+    this.#corked = true;
+    socket.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      socket.uncork();
+    });
+  }
+
+  #onSend(request: Request): void {
+    request.sentAt = instant(this.#runtime.clock);
+    if (request.header.type === opcode.ping) this.#pings.push(request.sentAt);
+    else if (this.#manager.xid > xidMax) this.#manager.xid = 1;
+  }
+
+  #onDeadline(request: Request, deadlineMs: number): void {
+    this.#waiting = this.#waiting.filter((other) => other !== request);
+    const queued = this.#manager.packetQueue;
+    if (request.sentAt === null) queued.queue = queued.queue.filter((packet) => packet.request !== request);
+    request.giveUp(`no answer within ${deadlineMs} ms`);
+  }
+
+  #connect(): void {
+    const { servers } = this.#options;
+    this.#server = servers[this.#nextServer++ % servers.length] as Server;
+    this.#phase = 'connecting';
+    this.#manager.setState(clientState.connecting);
+    const socket = connect(this.#server);
+    socket.setNoDelay();
+    this.#manager.socket = socket;
+    const frames = new FrameReader();
+    let failure = 'the server closed the connection';
+    socket.on('connect', () => this.#guard(() => this.#onSocketConnected()));
+    socket.on('data', (chunk) => this.#guard(() => this.#onData(socket, frames, chunk)));
+    socket.on('drain', () => this.#guard(() => this.#manager.onSocketDrain()));
+    socket.on('error', (error) => {
+      failure = error.message;
+    });
+    socket.on('close', () => {
+      if (this.#manager.socket === socket) this.#drop(failure);
+    });
+    const handshakeMs = Math.max(handshakeMsMin, this.timeoutMs / Math.max(3, servers.length));
+    this.#timer = this.#runtime.clock.after(handshakeMs, () =>
+      this.#drop(`no handshake within ${Math.round(handshakeMs)} ms`),
+    );
+  }
+
+  /** Whatever a reply does to the client or to us ends this connection, not the process (traps 9, 10). */
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#drop(`a reply could not be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #onSocketConnected(): void {
+    this.#handshakeSentAt = instant(this.#runtime.clock);
+    this.#manager.onSocketConnected();
+  }
+
+  #onData(socket: Socket, frames: FrameReader, chunk: Buffer): void {
+    this.#receivedAtMs = this.#runtime.clock.monotonic();
+    frames.push(chunk, (frame) => {
+      this.#onFrame(frame);
+      return this.#manager.socket === socket;
+    });
+  }
+
+  #onFrame(frame: Buffer): void {
+    if (this.#phase === 'connecting') return this.#onHandshake(frame);
+    switch (frame.readInt32BE(4)) {
+      case xid.ping:
+        return this.#onPong();
+      case xid.notification:
+      case xid.authentication:
+        this.#manager.onSocketData(frame);
+        if (this.#manager.state === clientState.refused) this.#onEnded('the server refused our credentials');
+        return;
+      default:
+        return this.#onReply(frame);
+    }
+  }
+
+  #onHandshake(frame: Buffer): void {
+    this.#manager.onSocketData(frame);
+    if (this.#manager.state === clientState.expired) return this.#onEnded('the server says it has expired');
+    this.#manager.socket?.setTimeout(0); // The client's pings would starve while replies come in (trap 13).
+    this.#timer?.cancel();
+    this.#phase = 'up';
+    this.#failures = 0;
+    const margin = this.#options.trustMarginMs ?? this.timeoutMs / 5;
+    this.lease.lengthMs = this.timeoutMs - margin;
+    if (this.#handshakeSentAt !== null) this.lease.renew(this.#handshakeSentAt);
+    this.#pingedAtMs = this.#runtime.clock.monotonic();
+    this.#beat();
+    const resumed = this.#established;
+    this.#established = true;
+    this.#owner.up(resumed);
+  }
+
+  #onPong(): void {
+    const sentAt = this.#pings.shift();
+    if (sentAt !== undefined) this.lease.renew(sentAt);
+  }
+
+  #onReply(frame: Buffer): void {
+    const packet = this.#manager.pendingQueue.shift();
+    const got = frame.readInt32BE(4);
+    if (packet === undefined || packet.request.header.xid !== got) {
+      return this.#drop(`a reply to request ${got}, not to ${packet?.request.header.xid ?? 'any'}`, packet);
+    }
+    const request = packet.request as Request;
+    const zxid = frame.readBigInt64BE(8);
+    if (zxid > 0n) frame.copy(this.#manager.zxid, 0, 8, 16);
+    if (request.sentAt !== null) this.lease.renew(request.sentAt);
+    request.settle({ kind: 'answered', err: frame.readInt32BE(16), zxid, frame });
+    const next = this.#phase === 'up' ? this.#waiting.shift() : undefined;
+    if (next !== undefined) this.#transmit(next);
+  }
+
+  /** Pings every third of the timeout whatever else is sent, and ends a connection that has gone silent (trap 1). */
+  #beat(): void {
+    const timeoutMs = this.timeoutMs;
+    this.#timer = this.#runtime.clock.after(timeoutMs / 12, () => {
+      const nowMs = this.#runtime.clock.monotonic();
+      const cause = this.#deaf(nowMs);
+      if (cause !== null) return this.#drop(cause);
+      if (nowMs - this.#pingedAtMs >= timeoutMs / 3 - 1) {
+        this.#pingedAtMs = nowMs;
+        const request = new Request(encodeBare(opcode.ping), (sent) => this.#onSend(sent), () => undefined);
+        request.header.xid = xid.ping;
+        this.#transmit(request);
+      }
+      this.#beat();
+    });
+  }
+
+  /**
+   * Something must have been unanswered for a third of the timeout: after a stall of our own, when all timers are late,
+   * the server is asked first. And then either nothing at all came for two thirds, or what came did not renew the lease
+   * (a one-way black hole).
+   */
+  #deaf(nowMs: number): string | null {
+    const third = this.timeoutMs / 3;
+    const oldest = this.#manager.pendingQueue[0]?.request as Request | undefined;
+    const askedAtMs = Math.min(
+      oldest?.sentAt?.monotonic ?? Number.POSITIVE_INFINITY,
+      this.#pings[0]?.monotonic ?? Number.POSITIVE_INFINITY,
+    );
+    if (nowMs - askedAtMs < third) return null;
+    const silentMs = nowMs - this.#receivedAtMs;
+    if (silentMs >= 2 * third) return `nothing was received for ${Math.round(silentMs)} ms`;
+    return this.lease.until() <= nowMs ? 'no answer renewed the lease' : null;
+  }
+
+  #drop(cause: string, unmatched?: Packet): void {
+    if (this.#phase !== 'connecting' && this.#phase !== 'up') return;
+    if (unmatched !== undefined) this.#manager.pendingQueue.unshift(unmatched);
+    const orphans = this.#tearDown();
+    this.#retry();
+    const where = `${nameOfServer(this.#server)}: ${cause}`;
+    this.#owner.down(where);
+    for (const request of orphans) request.giveUp(where);
+  }
+
+  #onEnded(cause: string): void {
+    const orphans = this.#tearDown();
+    this.#phase = 'discarded';
+    this.#owner.expired(cause);
+    for (const request of orphans) request.giveUp(cause);
+  }
+
+  #retry(): void {
+    const slowest = this.#established ? this.timeoutMs / 6 : newSessionRetryMsMax;
+    const bound = Math.min(Math.max(slowest, retryMsMin), retryMsMin * 2 ** this.#failures);
+    this.#failures += 1;
+    const delayMs = (bound * (1 + this.#runtime.random.roll())) / 2;
+    this.#timer = this.#runtime.clock.after(delayMs, () => this.#manager.connect(), { keepAlive: true });
+  }
+
+  /** Ends socket and timers, and empties the queues; what was in them is returned, to be settled once the owner knows. */
+  #tearDown(): Request[] {
+    this.#phase = 'idle';
+    this.#timer?.cancel();
+    const socket = this.#manager.socket;
+    this.#manager.socket = undefined;
+    socket?.removeAllListeners();
+    socket?.on('error', () => undefined); // Nobody waits for what a dead socket still has to say.
+    socket?.destroy();
+    this.#pings = [];
+    this.#manager.setState(clientState.disconnected);
+    const packets = [...this.#manager.pendingQueue, ...this.#manager.packetQueue.queue];
+    this.#manager.pendingQueue = [];
+    this.#manager.packetQueue.queue = [];
+    return [...packets.map((packet) => packet.request as Request), ...this.#waiting.splice(0)];
+  }
+}

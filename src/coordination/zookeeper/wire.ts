@@ -1,0 +1,292 @@
+// wire.ts: requests and replies as bytes (jute, ZooKeeper 3.8). Each request is encoded once, straight into one buffer
+// whose xid is filled in when it is sent; versions are sent exactly as given (trap 6). Paths here are the server's.
+
+import { ClaimkeeperError, limits } from '../../domain/index.js';
+import type { CreateMode, OpResult, SessionId, Stat, WriteOp } from '../port.js';
+
+export const opcode = {
+  create: 1,
+  delete: 2,
+  exists: 3,
+  getData: 4,
+  setData: 5,
+  sync: 9,
+  ping: 11,
+  getChildren2: 12,
+  check: 13,
+  multi: 14,
+  setWatches: 101,
+  closeSession: -11,
+  error: -1,
+} as const;
+
+/** xids that are not a request's: the server pushes, or answers outside of the order of requests. */
+export const xid = { notification: -1, ping: -2, authentication: -4 } as const;
+
+export type Encoded = { readonly type: number; readonly frame: Buffer };
+
+const anyVersion = -1;
+const modes: Record<CreateMode, number> = {
+  persistent: 0,
+  ephemeral: 1,
+  'persistent-sequential': 2,
+  'ephemeral-sequential': 3,
+};
+/** Length, xid and type precede every request's own bytes. */
+const headerBytes = 12;
+/** Type, done and err precede every operation of a multi, and end it. */
+const opHeaderBytes = 9;
+/** One entry: all permissions (31) to `world:anyone`. */
+const openAcl = Buffer.from('000000010000001f00000005776f726c6400000006616e796f6e65', 'hex');
+
+class Writer {
+  readonly buffer: Buffer;
+  #offset = headerBytes;
+
+  constructor(bodyBytes: number, type: number) {
+    this.buffer = Buffer.allocUnsafe(headerBytes + bodyBytes);
+    this.buffer.writeInt32BE(this.buffer.length - 4, 0);
+    this.buffer.writeInt32BE(type, 8);
+  }
+
+  int(value: number): void {
+    this.#offset = this.buffer.writeInt32BE(value, this.#offset);
+  }
+
+  byte(value: number): void {
+    this.#offset = this.buffer.writeUInt8(value, this.#offset);
+  }
+
+  bytes(value: Buffer): void {
+    this.#offset += value.copy(this.buffer, this.#offset);
+  }
+
+  string(value: string): void {
+    const length = this.buffer.write(value, this.#offset + 4);
+    this.int(length);
+    this.#offset += length;
+  }
+
+  data(value: Buffer): void {
+    this.int(value.length);
+    this.bytes(value);
+  }
+
+  opHeader(type: number): void {
+    this.int(type);
+    this.byte(type === opcode.error ? 1 : 0);
+    this.int(-1);
+  }
+}
+
+function stringBytes(value: string): number {
+  return 4 + Buffer.byteLength(value);
+}
+
+/**
+ * One transaction; `absolute` maps a caller's path to the server's.
+ * @throws ClaimkeeperError `INTERNAL` over `limits.multiBytesMax` (the server would drop the connection and all that is
+ * pipelined on it, trap 18), or for a version below 0 (the server would take it for "any").
+ */
+export function encodeMulti(ops: readonly WriteOp[], absolute: (path: string) => string): Encoded {
+  const paths = ops.map((op) => absolute(op.path));
+  const bodyBytes = ops.reduce((sum, op, i) => sum + opBytes(op, paths[i] as string), opHeaderBytes);
+  if (bodyBytes > limits.multiBytesMax) {
+    throw new ClaimkeeperError(
+      'INTERNAL',
+      `a transaction of ${ops.length} operations has ${bodyBytes} bytes, over ${limits.multiBytesMax}: split it`,
+    );
+  }
+  const writer = new Writer(bodyBytes, opcode.multi);
+  ops.forEach((op, i) => {
+    encodeOp(writer, op, paths[i] as string);
+  });
+  writer.opHeader(opcode.error);
+  return { type: opcode.multi, frame: writer.buffer };
+}
+
+function opBytes(op: WriteOp, path: string): number {
+  const common = opHeaderBytes + stringBytes(path) + 4;
+  switch (op.kind) {
+    case 'create':
+      return common + 4 + op.data.length + openAcl.length;
+    case 'set':
+      return common + 4 + op.data.length;
+    case 'delete':
+    case 'check':
+      return common;
+  }
+}
+
+function encodeOp(writer: Writer, op: WriteOp, path: string): void {
+  switch (op.kind) {
+    case 'create':
+      writer.opHeader(opcode.create);
+      writer.string(path);
+      writer.data(op.data);
+      writer.bytes(openAcl);
+      return writer.int(modes[op.mode]);
+    case 'set':
+      writer.opHeader(opcode.setData);
+      writer.string(path);
+      writer.data(op.data);
+      return writer.int(exactVersion(op));
+    case 'delete':
+    case 'check':
+      writer.opHeader(opcode[op.kind]);
+      writer.string(path);
+      return writer.int(exactVersion(op));
+  }
+}
+
+function exactVersion(op: { readonly path: string; readonly version: number | null }): number {
+  if (op.version === null) return anyVersion;
+  if (op.version >= 0) return op.version;
+  throw new ClaimkeeperError('INTERNAL', `version ${op.version} of ${op.path}: use null for any version`);
+}
+
+/** getData, getChildren2 or exists; with `watch` the server remembers to tell of a change once. */
+export function encodeRead(type: number, path: string, watch: boolean): Encoded {
+  const writer = new Writer(stringBytes(path) + 1, type);
+  writer.string(path);
+  writer.byte(watch ? 1 : 0);
+  return { type, frame: writer.buffer };
+}
+
+export function encodeSync(path: string): Encoded {
+  const writer = new Writer(stringBytes(path), opcode.sync);
+  writer.string(path);
+  return { type: opcode.sync, frame: writer.buffer };
+}
+
+/** ping or closeSession: a header alone. */
+export function encodeBare(type: number): Encoded {
+  return { type, frame: new Writer(0, type).buffer };
+}
+
+export type WatchPaths = {
+  readonly data: readonly string[];
+  readonly exist: readonly string[];
+  readonly child: readonly string[];
+};
+
+/** The server sets these watches, and tells at once of those whose node changed after `zxid`. */
+export function encodeSetWatches(zxid: Buffer, paths: WatchPaths): Encoded {
+  const lists = [paths.data, paths.exist, paths.child];
+  const bodyBytes = lists
+    .flat()
+    .reduce((sum, path) => sum + stringBytes(path), zxid.length + 4 * lists.length);
+  const writer = new Writer(bodyBytes, opcode.setWatches);
+  writer.bytes(zxid);
+  for (const list of lists) {
+    writer.int(list.length);
+    for (const path of list) writer.string(path);
+  }
+  return { type: opcode.setWatches, frame: writer.buffer };
+}
+
+/** Reads a reply from behind its header; throws RangeError past its end. */
+export class Reader {
+  readonly #buffer: Buffer;
+  #offset: number;
+
+  constructor(buffer: Buffer, offset: number) {
+    this.#buffer = buffer;
+    this.#offset = offset;
+  }
+
+  get atEnd(): boolean {
+    return this.#offset >= this.#buffer.length;
+  }
+
+  int(): number {
+    const value = this.#buffer.readInt32BE(this.#offset);
+    this.#offset += 4;
+    return value;
+  }
+
+  byte(): number {
+    return this.#buffer.readUInt8(this.#offset++);
+  }
+
+  #long(): bigint {
+    const value = this.#buffer.readBigInt64BE(this.#offset);
+    this.#offset += 8;
+    return value;
+  }
+
+  #slice(length: number): Buffer {
+    const end = this.#offset + length;
+    if (end > this.#buffer.length) throw new RangeError('a reply ends in the middle of a field');
+    const slice = this.#buffer.subarray(this.#offset, end);
+    this.#offset = end;
+    return slice;
+  }
+
+  string(): string {
+    return this.#slice(Math.max(0, this.int())).toString();
+  }
+
+  /** A copy, so that a small value does not hold the chunk it arrived in. Null data reads as empty. */
+  data(): Buffer {
+    return Buffer.from(this.#slice(Math.max(0, this.int())));
+  }
+
+  strings(): string[] {
+    const count = Math.max(0, this.int());
+    const list: string[] = [];
+    for (let i = 0; i < count; i += 1) list.push(this.string());
+    return list;
+  }
+
+  stat(): Stat {
+    const czxid = this.#long();
+    const mzxid = this.#long();
+    this.#offset += 16; // ctime, mtime: time orders nothing (P12)
+    const version = this.int();
+    this.#offset += 8; // cversion, aversion
+    const owner = this.#slice(8).toString('hex');
+    this.#offset += 4; // dataLength
+    const numChildren = this.int();
+    this.#slice(8); // pzxid
+    const ephemeralOwner = owner === '0000000000000000' ? null : (owner as SessionId);
+    return { czxid, mzxid, version, ephemeralOwner, numChildren };
+  }
+}
+
+export type MultiReply =
+  | { readonly kind: 'applied'; readonly results: readonly OpResult[] }
+  /** Operation `index` failed with the server's `code`; nothing was applied. */
+  | { readonly kind: 'failed'; readonly index: number; readonly code: number };
+
+/** A failed multi answers 0 for the operations before the culprit, the culprit's code, and −2 for those after it. */
+export function decodeMulti(reader: Reader, relative: (path: string) => string): MultiReply {
+  const results: OpResult[] = [];
+  for (let index = 0; ; index += 1) {
+    const type = reader.int();
+    const done = reader.byte() === 1;
+    reader.int();
+    if (done) return { kind: 'applied', results };
+    switch (type) {
+      case opcode.create:
+        results.push({ kind: 'created', path: relative(reader.string()) });
+        break;
+      case opcode.setData:
+        results.push({ kind: 'set', version: reader.stat().version });
+        break;
+      case opcode.delete:
+        results.push({ kind: 'deleted' });
+        break;
+      case opcode.check:
+        results.push({ kind: 'checked' });
+        break;
+      case opcode.error: {
+        const code = reader.int();
+        if (code !== 0) return { kind: 'failed', index, code };
+        break;
+      }
+      default:
+        throw new Error(`an answer of type ${type} in a reply to a transaction`);
+    }
+  }
+}

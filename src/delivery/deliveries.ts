@@ -1,0 +1,206 @@
+// deliveries.ts: the sending side of delivery. Owns the connection that all queues share, and what the scheduler keeps in
+// Redis beside the queues: the marker that tells whether Redis has lost its data, and the history. Redis remembers nothing
+// that the ledger does not know (P6), except the history, which retention takes out of it.
+
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { ClaimkeeperError, type Name, type TaskId } from '../domain/index.js';
+import type { Runtime, Service } from '../runtime/index.js';
+import { openRedis } from './connection.js';
+import { endsWithin } from './deadline.js';
+import { Outbox } from './outbox.js';
+import { cargoOf, type Hint, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
+
+export type DeliveryOptions = {
+  readonly redisUrl: string;
+  /** Before every key, so that several installations may share one Redis. */
+  readonly prefix: string;
+};
+
+export type HistoryEntry = { readonly id: TaskId; readonly json: string };
+
+const startMsMax = 2_000;
+const stopMsMax = 2_000;
+const pageSize = 1_000;
+/** BullMQ's own event stream, which nothing of ours reads. */
+const eventsKept = 100;
+
+export class Deliveries implements Service {
+  readonly #prefix: string;
+  readonly #runtime: Runtime;
+  readonly #redis: Redis;
+  readonly #outbox: Outbox;
+  readonly #queues = new Map<Name, Queue>();
+  #stopped = false;
+
+  constructor(options: DeliveryOptions, runtime: Runtime) {
+    this.#prefix = options.prefix;
+    this.#runtime = runtime;
+    this.#redis = openRedis(options.redisUrl, 'impatient', runtime);
+    this.#outbox = new Outbox(
+      { ready: () => this.available, send: (parcels) => this.#send(parcels) },
+      runtime,
+    );
+    this.#redis.on('ready', () => this.#outbox.wake());
+  }
+
+  /** Whether Redis can be reached now, as far as is known. */
+  get available(): boolean {
+    return this.#redis.status === 'ready';
+  }
+
+  /** Hints given up since the start: the buffer was full, or Redis refused them. */
+  get dropped(): number {
+    return this.#outbox.dropped;
+  }
+
+  /** Waits a little for Redis, and goes on without it: tasks are accepted all the same. */
+  async start(): Promise<void> {
+    const ready = new Promise<void>((resolve) => this.#redis.once('ready', resolve));
+    this.#redis.connect().catch(() => undefined); // The connection logs it, and tries again.
+    await endsWithin(this.#runtime.clock, ready, startMsMax);
+  }
+
+  /** Sends what was handed over if Redis takes it within two seconds; drops the rest. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    if (this.available) await endsWithin(this.#runtime.clock, this.#outbox.flush(), stopMsMax);
+    this.#outbox.close();
+    this.#redis.disconnect();
+  }
+
+  /**
+   * Never throws and never waits: all hints of one turn of the event loop leave together, in envelopes. While Redis is
+   * away they are kept, up to `limits.deliveryBufferMax`.
+   */
+  deliver(hints: readonly Hint[]): void {
+    if (!this.#stopped) this.#outbox.put(hints);
+  }
+
+  /** Resolves once all hints handed over so far were sent or dropped; while Redis is away, that is when it is back. */
+  flush(): Promise<void> {
+    return this.#outbox.flush();
+  }
+
+  /**
+   * Ids in all deliveries of a queue that exist now. A delivery that moves meanwhile may be missed, for it is read page by
+   * page: a second one does no harm.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  pending(queue: Name): Promise<Set<TaskId>> {
+    return this.#ask(async () => {
+      const ids = new Set<TaskId>();
+      // In the order in which a delivery moves on, so that one that does is met at least once.
+      for (const state of ['delayed', 'prioritized', 'waiting', 'active'] as const) {
+        for (let from = 0; ; from += pageSize) {
+          const jobIds = await this.#queue(queue).getRanges([state], from, from + pageSize - 1, true);
+          for (const id of await this.#idsIn(queue, jobIds)) ids.add(id);
+          if (jobIds.length < pageSize) break;
+        }
+      }
+      return ids;
+    });
+  }
+
+  /**
+   * What {@link writeMarker} wrote; null when Redis has lost its data since (or never had any).
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  readMarker(): Promise<string | null> {
+    return this.#ask(() => this.#redis.get(this.#key('marker')));
+  }
+
+  /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
+  async writeMarker(value: string): Promise<void> {
+    await this.#ask(() => this.#redis.set(this.#key('marker'), value));
+  }
+
+  /**
+   * Resolves once Redis has all of them; each is gone after `ttlMs`.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`: perhaps some were written; writing them again does no harm.
+   */
+  async putHistory(entries: readonly HistoryEntry[], ttlMs: number): Promise<void> {
+    for (const part of slices(entries, pageSize)) {
+      const pipeline = this.#redis.pipeline();
+      for (const { id, json } of part) pipeline.set(this.#key(`history:${id}`), json, 'PX', Math.ceil(ttlMs));
+      await this.#ask(async () => failOnError(await pipeline.exec()));
+    }
+  }
+
+  /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
+  getHistory(id: TaskId): Promise<string | null> {
+    return this.#ask(() => this.#redis.get(this.#key(`history:${id}`)));
+  }
+
+  async #send(parcels: readonly Parcel[]): Promise<void> {
+    const now = this.#runtime.clock.now();
+    const byQueue = new Map<Name, ParcelJob[]>();
+    for (const parcel of parcels) {
+      const jobs = byQueue.get(parcel.queue) ?? [];
+      byQueue.set(parcel.queue, jobs);
+      jobs.push(jobOf(parcel, now));
+    }
+    await this.#ask(() => Promise.all([...byQueue].map(([queue, jobs]) => this.#queue(queue).addBulk(jobs))));
+  }
+
+  async #idsIn(queue: Name, jobIds: readonly string[]): Promise<TaskId[]> {
+    if (jobIds.length === 0) return [];
+    const pipeline = this.#redis.pipeline();
+    for (const jobId of jobIds) pipeline.hget(this.#queue(queue).toKey(jobId), 'data');
+    const replies = failOnError(await pipeline.exec());
+    return replies.flatMap((text) => (typeof text === 'string' ? cargoOf(parseJson(text)).ids : []));
+  }
+
+  #queue(name: Name): Queue {
+    const known = this.#queues.get(name);
+    if (known !== undefined) return known;
+    const queue = new Queue(name, {
+      connection: this.#redis,
+      prefix: this.#prefix,
+      streams: { events: { maxLen: eventsKept } },
+      // It would be asked per queue, and a queue whose first question is lost stays unusable.
+      skipVersionCheck: true,
+    });
+    queue.on('error', () => undefined); // The connection's own listener has logged it.
+    this.#queues.set(name, queue);
+    return queue;
+  }
+
+  /** '@' is in no queue's name: no key of ours is one of a queue's. */
+  #key(name: string): string {
+    return `${this.#prefix}:@${name}`;
+  }
+
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    if (!this.available) throw unavailable(this.#stopped ? 'it was closed' : `it is ${this.#redis.status}`);
+    try {
+      return await question();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      // A server that is silent on this connection may answer on another one.
+      if (why === 'Command timed out' && this.available) this.#redis.disconnect(true);
+      throw unavailable(why, error);
+    }
+  }
+}
+
+function unavailable(why: string, cause?: unknown): ClaimkeeperError {
+  const message = `Redis did not answer: ${why}; accepted tasks are safe`;
+  return new ClaimkeeperError('REDIS_UNAVAILABLE', message, { cause });
+}
+
+function failOnError(replies: [Error | null, unknown][] | null): unknown[] {
+  return (replies ?? []).map(([error, value]) => {
+    if (error !== null) throw error;
+    return value;
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,195 @@
+// claim.ts: who may run a task now. Owns claim znodes and how a worker takes, readopts and drops them; outcomes of
+// attempts belong to move.ts. One transaction makes the claim and moves its records: the claim is the durable intent (P1).
+
+import { ensureTree, type SessionId, type WriteOp, type WriteOutcome } from '../coordination/index.js';
+import {
+  type ClaimRef,
+  encodeRecord,
+  type Held,
+  type RecordEvent,
+  type TaskId,
+  transition,
+  type WorkerId,
+} from '../domain/index.js';
+import { type LedgerContext, readAllHeld } from './context.js';
+import { again, drive } from './drive.js';
+import { claimOfName, claimPrefix, claimsOf, recordPath } from './paths.js';
+
+export type Claim = { readonly ref: ClaimRef; readonly path: string; readonly session: SessionId };
+
+/** A record and the event (`claimed` or `readopted`) by which it is to be put under the claim. */
+export type Candidate = { readonly held: Held; readonly event: (claim: ClaimRef) => RecordEvent };
+
+export type ClaimOutcome = {
+  /** Null when nothing was won. */
+  readonly claim: Claim | null;
+  /** As they stand under the claim; `version` is the fence. */
+  readonly won: readonly Held[];
+  /** Moved on, or not claimable as read. */
+  readonly lost: readonly TaskId[];
+  /** Not tried to the end, ZooKeeper being away: still to be taken, as far as is known. */
+  readonly untried: readonly TaskId[];
+  /** The reply was lost and could not be read back: not to be run (P3). `ref` names what may yet turn up in the ledger. */
+  readonly unknown: { readonly ref: ClaimRef; readonly ids: readonly TaskId[] } | null;
+};
+
+type Won = { readonly claim: Claim; readonly won: readonly Held[] };
+type Try = {
+  readonly ref: ClaimRef;
+  readonly session: SessionId;
+  readonly moved: readonly Held[];
+  readonly outcome: WriteOutcome;
+};
+
+/** Each refusal drops at least the record that moved on, so that this ends; a record may move back in between. */
+const triesMax = 8;
+
+/** Takes what can be taken of `candidates` (1–50) with one claim of `worker`. */
+export async function takeClaim(
+  ctx: LedgerContext,
+  worker: WorkerId,
+  candidates: readonly Candidate[],
+  options: { readonly alone: boolean },
+): Promise<ClaimOutcome> {
+  let left = candidates;
+  for (let n = 1; n <= triesMax; n += 1) {
+    const attempt = await tryClaim(ctx, worker, left, options.alone || n > 1);
+    if (attempt === null) return concluded(candidates, {});
+    const { outcome, ref, moved } = attempt;
+    switch (outcome.kind) {
+      case 'applied':
+        return concluded(candidates, { taken: claimed(attempt, outcome) });
+      case 'notSent':
+        return concluded(candidates, { untried: moved });
+      case 'unknown': {
+        const taken = await readBack(ctx, attempt);
+        return concluded(candidates, taken === null ? { doubtful: attempt } : { taken });
+      }
+      case 'refused':
+        if (outcome.index === 0) await ensureTree(ctx.session, [claimsOf(ref.worker)]);
+        left = await fresh(
+          ctx,
+          left.filter(({ held }) => moved.some(({ record }) => record.id === held.record.id)),
+        );
+    }
+  }
+  return concluded(candidates, { untried: left.map(({ held }) => held) });
+}
+
+async function tryClaim(
+  ctx: LedgerContext,
+  worker: WorkerId,
+  candidates: readonly Candidate[],
+  alone: boolean,
+): Promise<Try | null> {
+  const session = ctx.session.sessionId;
+  const ref: ClaimRef = { worker, nonce: ctx.runtime.random.nonce() };
+  const moved = candidates.flatMap(({ held, event }) => {
+    const next = transition(held.record, event(ref));
+    return next.kind === 'moved' ? [{ record: next.record, version: held.version + 1 }] : [];
+  });
+  if (session === null || moved.length === 0) return null;
+  const data = Buffer.from(
+    JSON.stringify({ nonce: ref.nonce, session, tasks: moved.map(({ record }) => record.id) }),
+  );
+  const ops: WriteOp[] = [
+    { kind: 'create', path: claimPrefix(ref), data, mode: 'ephemeral-sequential' },
+    ...moved.map(
+      ({ record, version }) =>
+        ({
+          kind: 'set',
+          path: recordPath(record.id),
+          data: encodeRecord(record),
+          version: version - 1,
+        }) as const,
+    ),
+  ];
+  const outcome = await ctx.commits.commit(ops, { lane: 'claim', session, alone });
+  return { ref, session, moved, outcome };
+}
+
+function claimed({ ref, session, moved }: Try, outcome: Extract<WriteOutcome, { kind: 'applied' }>): Won {
+  const [created] = outcome.results;
+  if (created?.kind !== 'created') throw new Error('a multi with a create answered without its path');
+  return { claim: { ref, session, path: created.path }, won: moved };
+}
+
+/** After a lost reply: the records tell, read in the same session, whose reads see its own writes (P3). */
+async function readBack(ctx: LedgerContext, { ref, session, moved }: Try): Promise<Won | null> {
+  return drive<Won | null>(ctx.runtime, { deadlineMs: ctx.session.timeoutMs }, async () => {
+    if (ctx.session.sessionId !== session || ctx.session.state === 'lost') return null;
+    await ctx.session.sync();
+    const found = await readAllHeld(
+      ctx,
+      moved.map(({ record }) => record.id),
+    );
+    const won = found.filter((held): held is Held => held?.record.claim?.nonce === ref.nonce);
+    const path = await claimPath(ctx, ref);
+    if (ctx.session.sessionId !== session) return null;
+    if (won.length > 0 && path === null) return again;
+    return { claim: { ref, session, path: path ?? '' }, won };
+  });
+}
+
+async function claimPath(ctx: LedgerContext, ref: ClaimRef): Promise<string | null> {
+  const names = (await ctx.session.children(claimsOf(ref.worker))) ?? [];
+  const name = names.find((each) => claimOfName(ref.worker, each)?.nonce === ref.nonce);
+  return name === undefined ? null : `${claimsOf(ref.worker)}/${name}`;
+}
+
+async function fresh(ctx: LedgerContext, candidates: readonly Candidate[]): Promise<Candidate[]> {
+  const found = await readAllHeld(
+    ctx,
+    candidates.map(({ held }) => held.record.id),
+  );
+  return candidates.flatMap(({ event }, i) => {
+    const held = found[i];
+    return held === null || held === undefined ? [] : [{ held, event }];
+  });
+}
+
+type Ending = { readonly taken?: Won; readonly untried?: readonly Held[]; readonly doubtful?: Try };
+
+function concluded(
+  candidates: readonly Candidate[],
+  { taken, untried = [], doubtful }: Ending,
+): ClaimOutcome {
+  const won = taken?.won ?? [];
+  const notLost = new Set([...won, ...untried, ...(doubtful?.moved ?? [])].map(({ record }) => record.id));
+  return {
+    claim: won.length > 0 ? (taken?.claim ?? null) : null,
+    won,
+    lost: candidates.map(({ held }) => held.record.id).filter((id) => !notLost.has(id)),
+    untried: untried.map(({ record }) => record.id),
+    unknown:
+      doubtful === undefined
+        ? null
+        : { ref: doubtful.ref, ids: doubtful.moved.map(({ record }) => record.id) },
+  };
+}
+
+/** Deletes a claim until that is confirmed (P10), or until `signal` aborts; a claim that is gone is deleted. */
+export async function dropClaim(ctx: LedgerContext, path: string, signal: AbortSignal): Promise<void> {
+  await drive(ctx.runtime, { signal }, async () => {
+    const written = await ctx.commits.commit([{ kind: 'delete', path, version: null }], { lane: 'write' });
+    return written.kind === 'applied' || written.kind === 'refused' ? true : again;
+  });
+}
+
+/** The claims of a worker that stand in the tree now, with the tasks they name. */
+export async function claimsStanding(
+  ctx: LedgerContext,
+  worker: WorkerId,
+): Promise<{ readonly ref: ClaimRef; readonly path: string }[]> {
+  const names = (await ctx.session.children(claimsOf(worker))) ?? [];
+  return names.flatMap((name) => {
+    const ref = claimOfName(worker, name);
+    return ref === null ? [] : [{ ref, path: `${claimsOf(worker)}/${name}` }];
+  });
+}
+
+/** The tasks a claim names; null when it is gone. */
+export async function tasksOfClaim(ctx: LedgerContext, path: string): Promise<TaskId[] | null> {
+  const node = await ctx.session.read(path);
+  return node === null ? null : (JSON.parse(node.data.toString()) as { tasks: TaskId[] }).tasks;
+}

@@ -1,0 +1,46 @@
+// context.ts: what every part of the ledger works with.
+
+import type { Commits, Session } from '../coordination/index.js';
+import { decodeRecord, type Held, type Hint, hintOf, type TaskId, type TaskRecord } from '../domain/index.js';
+import type { Runtime } from '../runtime/index.js';
+import { recordPath } from './paths.js';
+
+export type LedgerContext = {
+  readonly session: Session;
+  readonly commits: Commits;
+  /** Told of every task that became due to someone, after the ledger has it (P7); may lose what it is told (P6). */
+  readonly deliver: (hints: readonly Hint[]) => void;
+  readonly runtime: Runtime;
+};
+
+/** @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `RECORD_UNREADABLE` */
+export async function readHeld(ctx: LedgerContext, id: TaskId, watcher?: () => void): Promise<Held | null> {
+  const path = recordPath(id);
+  const node = await ctx.session.read(path, watcher);
+  return node === null ? null : { record: decodeRecord(node.data, path), version: node.stat.version };
+}
+
+export function readAllHeld(ctx: LedgerContext, ids: readonly TaskId[]): Promise<(Held | null)[]> {
+  return Promise.all(ids.map((id) => readHeld(ctx, id)));
+}
+
+/** Hints at what a move left to be done by someone: a task to run, or one whose outcome is to be verified. */
+export function hintAt(ctx: LedgerContext, record: TaskRecord): void {
+  if (wantsDelivery(record)) ctx.deliver([hintOf(record)]);
+}
+
+/** Whether somebody must be told of the record for it to go on. */
+export function wantsDelivery(record: TaskRecord): boolean {
+  return record.state === 'waiting' || wantsVerification(record);
+}
+
+/** Times the `verify` hook may answer `unknown` before the task is left to an operator. */
+const verificationsMax = 10;
+
+export function wantsVerification(record: TaskRecord): boolean {
+  return (
+    record.state === 'uncertain' &&
+    record.policy?.onInterrupted === 'verify' &&
+    (record.verifications ?? 0) < verificationsMax
+  );
+}

@@ -1,0 +1,51 @@
+// drive.ts: goes on until a write's outcome is known (P3). Owns the pace of it; what to write again is its caller's.
+
+import pRetry from 'p-retry';
+import { ClaimkeeperError, retryDelayMs } from '../domain/index.js';
+import { delay, type Runtime } from '../runtime/index.js';
+
+/** How long to go on: at most `deadlineMs`, or until `signal` aborts. */
+export type Until = { readonly deadlineMs: number } | { readonly signal: AbortSignal };
+
+/** Returned by a step that is to be taken again. */
+export const again = Symbol('again');
+
+const pace = { attempts: Number.POSITIVE_INFINITY, delayMsMin: 20, delayMsMax: 1_000, factor: 2 };
+
+class NotYet extends Error {}
+
+/** Takes `step` until it returns a value; `null` when `until` came first. ZooKeeper being away is a reason to go on. */
+export async function drive<T>(
+  runtime: Runtime,
+  until: Until,
+  step: () => Promise<T | typeof again>,
+): Promise<T | null> {
+  const startedAt = runtime.clock.monotonic();
+  const signal = 'signal' in until ? until.signal : undefined;
+  const over = (): boolean =>
+    'signal' in until ? until.signal.aborted : runtime.clock.monotonic() - startedAt >= until.deadlineMs;
+  try {
+    return await pRetry(() => once(step), {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 0, // The pause is ours, by the injected clock.
+      shouldRetry: ({ error }) => error instanceof NotYet && !over(),
+      onFailedAttempt: ({ error, attemptNumber }) =>
+        error instanceof NotYet
+          ? delay(runtime.clock, retryDelayMs(attemptNumber, pace, runtime.random.roll()), signal)
+          : undefined,
+    });
+  } catch (error) {
+    if (error instanceof NotYet) return null;
+    throw error;
+  }
+}
+
+async function once<T>(step: () => Promise<T | typeof again>): Promise<T> {
+  try {
+    const value = await step();
+    if (value !== again) return value;
+  } catch (error) {
+    if (!(error instanceof ClaimkeeperError && error.code === 'ZOOKEEPER_UNAVAILABLE')) throw error;
+  }
+  throw new NotYet();
+}

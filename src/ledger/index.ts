@@ -1,0 +1,34 @@
+export { type AcceptOutcome, accept } from './accept.js';
+export {
+  type Candidate,
+  type Claim,
+  type ClaimOutcome,
+  claimsStanding,
+  dropClaim,
+  takeClaim,
+  tasksOfClaim,
+} from './claim.js';
+export {
+  hintAt,
+  type LedgerContext,
+  readAllHeld,
+  readHeld,
+  wantsDelivery,
+  wantsVerification,
+} from './context.js';
+export { again, drive, type Until } from './drive.js';
+export { type InterruptOutcome, interrupt, isOrphan } from './interrupt.js';
+export { type MoveOutcome, move } from './move.js';
+export { cancel, replay, resolve } from './operate.js';
+export {
+  breakerPath,
+  claimOfName,
+  claimsOf,
+  claimsPath,
+  leaderPath,
+  recordPath,
+  treePaths,
+  workersPath,
+} from './paths.js';
+export { isExpired, removeExpired } from './retention.js';
+export { walk } from './walk.js';

@@ -1,0 +1,50 @@
+// interrupt.ts: what becomes of tasks whose claim is gone past its grace (P4). Owns the decision that a claim is gone;
+// the table decides what follows from it.
+
+import type { WriteOp } from '../coordination/index.js';
+import type { ClaimRef, TaskId, TaskRecord } from '../domain/index.js';
+import { claimsStanding } from './claim.js';
+import { hintAt, type LedgerContext, readHeld } from './context.js';
+import { move } from './move.js';
+
+export type InterruptOutcome = 'interrupted' | 'delivered' | 'movedOn' | 'unavailable';
+
+/**
+ * Interrupts `id` if it still runs under `ref`. The caller has seen, in this session, that the claim no longer stands,
+ * and waited the grace out; a claim never comes back, so that what it saw stays true. `guard`: the leader's term (P8).
+ */
+export async function interrupt(
+  ctx: LedgerContext,
+  id: TaskId,
+  ref: ClaimRef,
+  guard: WriteOp,
+): Promise<InterruptOutcome> {
+  const at = ctx.runtime.clock.now();
+  const until = { deadlineMs: ctx.session.timeoutMs };
+  const outcome = await move(ctx, id, { kind: 'interrupted', at, claim: ref }, { until, guard });
+  switch (outcome.kind) {
+    case 'moved':
+      hintAt(ctx, outcome.held.record);
+      return 'interrupted';
+    case 'refused':
+      // It failed and waits for its next attempt; the delivery for it may have died with its worker.
+      if (outcome.record?.state !== 'waiting') return 'movedOn';
+      hintAt(ctx, outcome.record);
+      return 'delivered';
+    case 'unavailable':
+      return 'unavailable';
+  }
+}
+
+/**
+ * Whether a running record's claim is gone. The record was read before, in this same session: were it the other way
+ * round, a claim made in between would look gone.
+ */
+export async function isOrphan(ctx: LedgerContext, record: TaskRecord): Promise<boolean> {
+  const { claim, id } = record;
+  if (record.state !== 'running' || claim === undefined) return false;
+  const standing = await claimsStanding(ctx, claim.worker);
+  if (standing.some(({ ref }) => ref.nonce === claim.nonce)) return false;
+  const now = await readHeld(ctx, id);
+  return now?.record.claim?.nonce === claim.nonce && now.record.state === 'running';
+}

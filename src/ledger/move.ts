@@ -1,0 +1,99 @@
+// move.ts: one record along the state table, by compare-and-set (P2), to a known end (P3).
+
+import type { OpResult, WriteOp } from '../coordination/index.js';
+import {
+  encodeRecord,
+  type Held,
+  type RecordEvent,
+  type Refusal,
+  type TaskId,
+  type TaskRecord,
+  transition,
+} from '../domain/index.js';
+import { type LedgerContext, readHeld } from './context.js';
+import { again, drive, type Until } from './drive.js';
+import { recordPath } from './paths.js';
+
+export type MoveOutcome =
+  | { readonly kind: 'moved'; readonly held: Held }
+  /** The table, or the attempt's nonce, forbids it; `record` is what stands there, null when nothing does. */
+  | { readonly kind: 'refused'; readonly why: Refusal | 'gone'; readonly record: TaskRecord | null }
+  /** `until` came first. `sent`: the write may have applied. */
+  | { readonly kind: 'unavailable'; readonly sent: boolean };
+
+export type MoveOptions = {
+  readonly until: Until;
+  /** What was read last; read now when absent. */
+  readonly held?: Held;
+  /** The claim to delete in the same transaction, when it still exists. */
+  readonly deleteClaim?: string | null;
+  /** Heads the transaction: a leader's term (P8). Its refusal ends the move as `refused`, `owner`. */
+  readonly guard?: WriteOp;
+};
+
+/** Moves task `id` by `event`. Reads again after BAD_VERSION and after a lost reply; never writes blindly. */
+export async function move(
+  ctx: LedgerContext,
+  id: TaskId,
+  event: RecordEvent,
+  options: MoveOptions,
+): Promise<MoveOutcome> {
+  let held = options.held ?? null;
+  let known = held !== null;
+  let claim = options.deleteClaim ?? null;
+  let sent: { readonly data: Buffer; readonly version: number } | null = null;
+  const outcome = await drive<MoveOutcome>(ctx.runtime, options.until, async () => {
+    if (!known) held = await readHeld(ctx, id);
+    known = true;
+    if (held === null) return { kind: 'refused', why: 'gone', record: null };
+    if (sent !== null && isOurs(held, sent)) return { kind: 'moved', held };
+    const next = transition(held.record, event);
+    if (next.kind === 'refused') return { kind: 'refused', why: next.why, record: held.record };
+    const data = encodeRecord(next.record);
+    const ops = operations(id, data, held.version, claim, options.guard);
+    const written = await ctx.commits.commit(ops, { lane: 'write' });
+    switch (written.kind) {
+      case 'applied':
+        return { kind: 'moved', held: { record: next.record, version: versionOf(written.results) } };
+      case 'refused':
+        if (ops[written.index] === options.guard)
+          return { kind: 'refused', why: 'owner', record: held.record };
+        if (ops[written.index]?.kind === 'delete')
+          claim = null; // The claim is gone; late evidence counts all the same (P2).
+        else known = false;
+        return again;
+      case 'unknown':
+        sent = { data, version: held.version };
+        known = false;
+        return again;
+      case 'notSent':
+        return again;
+    }
+  });
+  return outcome ?? { kind: 'unavailable', sent: sent !== null };
+}
+
+function operations(
+  id: TaskId,
+  data: Buffer,
+  version: number,
+  claim: string | null,
+  guard?: WriteOp,
+): WriteOp[] {
+  return [
+    ...(guard === undefined ? [] : [guard]),
+    { kind: 'set', path: recordPath(id), data, version },
+    ...(claim === null ? [] : [{ kind: 'delete', path: claim, version: null } as const]),
+  ];
+}
+
+/** Whether what stands there is what we sent: the bytes carry nonces and times, the version is the one after ours. */
+function isOurs(held: Held, sent: { readonly data: Buffer; readonly version: number }): boolean {
+  return held.version === sent.version + 1 && encodeRecord(held.record).equals(sent.data);
+}
+
+function versionOf(results: readonly OpResult[]): number {
+  const set = results.find((result) => result.kind === 'set');
+  if (set === undefined) throw new Error('a multi with a setData answered without its version');
+  return set.version;
+}

@@ -1,0 +1,65 @@
+// operate.ts: what an operator may do to a task: replay, cancel, resolve. Each is one move along the table; what the table
+// refuses is answered with the state it found.
+
+import { ClaimkeeperError, type RecordEvent, type TaskId, type TaskRecord } from '../domain/index.js';
+import { hintAt, type LedgerContext, readHeld } from './context.js';
+import type { Until } from './drive.js';
+import { type MoveOutcome, move } from './move.js';
+
+/**
+ * Lets a failed, cancelled or uncertain task run again. For an uncertain one this may repeat an effect: the operator decides.
+ * @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`
+ */
+export async function replay(ctx: LedgerContext, id: TaskId, until: Until): Promise<TaskRecord> {
+  const event: RecordEvent = { kind: 'replayed', nonce: ctx.runtime.random.nonce() };
+  const record = settled(id, 'replayed', await move(ctx, id, event, { until }));
+  hintAt(ctx, record);
+  return record;
+}
+
+/**
+ * Cancels a waiting task; asks a running one to stop (its handler's signal aborts, its outcome stays its own).
+ * @throws ClaimkeeperError as {@link replay}
+ */
+export async function cancel(ctx: LedgerContext, id: TaskId, until: Until): Promise<TaskRecord> {
+  const held = await readHeld(ctx, id);
+  const kind = held?.record.state === 'running' ? 'cancelRequested' : 'cancelled';
+  const event: RecordEvent = kind === 'cancelled' ? { kind, at: ctx.runtime.clock.now() } : { kind };
+  const outcome = await move(ctx, id, event, { until, ...(held === null ? {} : { held }) });
+  const movedOn = outcome.kind === 'refused' && outcome.record?.state !== held?.record.state;
+  return movedOn && outcome.record !== null ? cancel(ctx, id, until) : settled(id, 'cancelled', outcome);
+}
+
+/**
+ * Records what an operator found out about an uncertain task.
+ * @throws ClaimkeeperError as {@link replay}
+ */
+export async function resolve(
+  ctx: LedgerContext,
+  id: TaskId,
+  as: 'completed' | 'failed',
+  note: string,
+  until: Until,
+): Promise<TaskRecord> {
+  const event: RecordEvent = { kind: 'resolved', at: ctx.runtime.clock.now(), as, note };
+  return settled(id, 'resolved', await move(ctx, id, event, { until }));
+}
+
+function settled(id: TaskId, verb: string, outcome: MoveOutcome): TaskRecord {
+  switch (outcome.kind) {
+    case 'moved':
+      return outcome.held.record;
+    case 'refused':
+      if (outcome.record === null)
+        throw new ClaimkeeperError('TASK_NOT_FOUND', `no task ${id} is in the ledger`);
+      throw new ClaimkeeperError(
+        'MOVE_REFUSED',
+        `task ${id} is ${outcome.record.state} and cannot be ${verb}`,
+      );
+    case 'unavailable':
+      throw new ClaimkeeperError(
+        outcome.sent ? 'OUTCOME_UNKNOWN' : 'ZOOKEEPER_UNAVAILABLE',
+        `task ${id} could not be ${verb}: ZooKeeper did not answer; look at the task and try again`,
+      );
+  }
+}

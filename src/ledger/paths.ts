@@ -1,0 +1,59 @@
+// paths.ts: where things are in the znode tree (the design's "Znode tree"). Owns every path the ledger and its users name.
+
+import {
+  bucketOf,
+  type ClaimRef,
+  type Name,
+  type Nonce,
+  type TaskId,
+  type WorkerId,
+} from '../domain/index.js';
+
+export const claimsPath = '/claims';
+export const workersPath = '/workers';
+export const leaderPath = '/leader';
+export const breakersPath = '/breakers';
+
+export const buckets: readonly string[] = Array.from({ length: 256 }, (_, i) =>
+  i.toString(16).padStart(2, '0'),
+);
+
+/** The persistent znodes that everything else stands on, parents first. */
+export const treePaths: readonly string[] = [
+  '/tasks',
+  ...buckets.map(bucketPath),
+  claimsPath,
+  workersPath,
+  leaderPath,
+  `${leaderPath}/term`,
+  breakersPath,
+];
+
+export function bucketPath(bucket: string): string {
+  return `/tasks/${bucket}`;
+}
+
+export function recordPath(id: TaskId): string {
+  return `/tasks/${bucketOf(id)}/${id}`;
+}
+
+export function claimsOf(worker: WorkerId): string {
+  return `${claimsPath}/${worker}`;
+}
+
+/** What a claim's path begins with; ZooKeeper appends ten digits. */
+export function claimPrefix(ref: ClaimRef): string {
+  return `${claimsOf(ref.worker)}/claim-${ref.nonce}-`;
+}
+
+const claimNamePattern = /^claim-(.+)-\d{10}$/;
+
+/** The claim that a child of {@link claimsOf} is; null for anything else. */
+export function claimOfName(worker: WorkerId, name: string): ClaimRef | null {
+  const nonce = claimNamePattern.exec(name)?.[1];
+  return nonce === undefined ? null : { worker, nonce: nonce as Nonce };
+}
+
+export function breakerPath(type: Name): string {
+  return `${breakersPath}/${type}`;
+}

@@ -1,0 +1,28 @@
+// walk.ts: goes through every record of the ledger, a bucket at a time. For slow passes only: it costs a read per task.
+
+import type { Held, TaskId } from '../domain/index.js';
+import { type LedgerContext, readAllHeld } from './context.js';
+import { bucketPath, buckets } from './paths.js';
+
+/** Records read at once; far below the connection's limit of requests in flight, so that claims are not kept waiting. */
+const readsAtOnce = 64;
+
+/**
+ * Calls `visit` with up to 64 records at a time, until all were seen or `signal` aborts. Records made meanwhile may be missed.
+ * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
+ */
+export async function walk(
+  ctx: LedgerContext,
+  signal: AbortSignal,
+  visit: (held: readonly Held[]) => Promise<void> | void,
+): Promise<void> {
+  for (const bucket of buckets) {
+    const ids = ((await ctx.session.children(bucketPath(bucket))) ?? []) as TaskId[];
+    for (let from = 0; from < ids.length; from += readsAtOnce) {
+      if (signal.aborted) return;
+      const held = await readAllHeld(ctx, ids.slice(from, from + readsAtOnce));
+      await visit(held.filter((each): each is Held => each !== null));
+    }
+    if (signal.aborted) return;
+  }
+}

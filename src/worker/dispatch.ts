@@ -1,0 +1,95 @@
+// dispatch.ts: from a delivery to claimed tasks. A delivery decides nothing (P6): the records are read, and what is not
+// to be run here and now is dropped or put off. Claims only what has a free slot to start in.
+
+import {
+  type EpochMs,
+  type Held,
+  hintOf,
+  type Name,
+  resolvePolicy,
+  type TaskId,
+  type WorkerId,
+} from '../domain/index.js';
+import {
+  type Candidate,
+  type ClaimOutcome,
+  type LedgerContext,
+  readAllHeld,
+  takeClaim,
+  wantsVerification,
+} from '../ledger/index.js';
+import type { Breaker } from './breaker.js';
+import type { TaskType } from './task-type.js';
+
+/** When a task came to a worker that has no handler for its type, somebody else gets it after this long. */
+const unknownTypeDelayMs = 5_000;
+
+/** What a worker can do, as the dispatch needs to know it. */
+export type Skills = ReadonlyMap<Name, { readonly type: TaskType; readonly breaker: Breaker }>;
+
+type Verdict =
+  | { readonly kind: 'claim' }
+  | { readonly kind: 'verify' }
+  | { readonly kind: 'putOff'; readonly untilMs: number; readonly why: 'notDue' | 'breaker' | 'unknownType' }
+  | { readonly kind: 'drop'; readonly why: 'unknown' | 'held' | 'settled' };
+
+export type Dispatched = {
+  readonly outcome: ClaimOutcome;
+  readonly toVerify: readonly Held[];
+  readonly dropped: number;
+  readonly putOff: number;
+};
+
+/** Reads the tasks of a delivery and claims those to be run now; puts the others off, or drops them. */
+export async function dispatch(
+  ctx: LedgerContext,
+  worker: WorkerId,
+  skills: Skills,
+  ids: readonly TaskId[],
+  options: { readonly alone: boolean },
+): Promise<Dispatched> {
+  const now = ctx.runtime.clock.now();
+  const found = await readAllHeld(ctx, ids);
+  const admitted = new Map<Name, number>();
+  const candidates: Candidate[] = [];
+  const toVerify: Held[] = [];
+  let dropped = 0;
+  let putOff = 0;
+  for (const held of found) {
+    const verdict = held === null ? ({ kind: 'drop' } as const) : judge(held, skills, admitted, now);
+    if (held === null || verdict.kind === 'drop') dropped += 1;
+    else if (verdict.kind === 'claim') candidates.push(candidate(held, skills, now));
+    else if (verdict.kind === 'verify') toVerify.push(held);
+    else {
+      ctx.deliver([{ ...hintOf(held.record), notBefore: (now + verdict.untilMs) as EpochMs }]);
+      putOff += 1;
+    }
+  }
+  const outcome = await takeClaim(ctx, worker, candidates, options);
+  return { outcome, toVerify, dropped: dropped + outcome.lost.length, putOff };
+}
+
+function judge({ record }: Held, skills: Skills, admitted: Map<Name, number>, now: EpochMs): Verdict {
+  const skill = skills.get(record.type);
+  const verifiable = wantsVerification(record);
+  if (record.state === 'running') return { kind: 'drop', why: 'held' };
+  if (record.state !== 'waiting' && !verifiable) return { kind: 'drop', why: 'settled' };
+  if (skill === undefined || (verifiable && skill.type.verify === null)) {
+    return { kind: 'putOff', untilMs: unknownTypeDelayMs, why: 'unknownType' };
+  }
+  const dueInMs = (record.notBefore ?? 0) - now;
+  if (dueInMs > 0) return { kind: 'putOff', untilMs: dueInMs, why: 'notDue' };
+  if (verifiable) return { kind: 'verify' };
+  const already = admitted.get(record.type) ?? 0;
+  if (already >= skill.breaker.admits()) {
+    return { kind: 'putOff', untilMs: skill.breaker.retryInMs(), why: 'breaker' };
+  }
+  admitted.set(record.type, already + 1);
+  return { kind: 'claim' };
+}
+
+function candidate(held: Held, skills: Skills, at: EpochMs): Candidate {
+  const type = skills.get(held.record.type)?.type ?? null;
+  const policy = resolvePolicy(type?.policy ?? null, held.record.wishes ?? null);
+  return { held, event: (claim) => ({ kind: 'claimed', at, nonce: claim.nonce, claim, policy }) };
+}

@@ -1,0 +1,255 @@
+// run.ts: one claimed task in this worker, from its claim to its recorded outcome, over attempts retried in place.
+//
+//   starting → attempting → recording → over
+//                 ↑             | short delay: recorded as waiting, claim kept, claimed again in place
+//                 └─────────────┘
+//
+// Every attempt is durable before its handler starts (P1), every outcome is recorded by compare-and-set (P2), and goes on
+// being recorded, through outages and new sessions, until the ledger has it or refuses it (P3, P5).
+
+import pRetry from 'p-retry';
+import { ClaimkeeperError, type EpochMs, type Held, type Json, type TaskRecord } from '../domain/index.js';
+import { hintAt, type LedgerContext, move, readHeld } from '../ledger/index.js';
+import { delay } from '../runtime/index.js';
+import { runAttempt } from './attempt.js';
+import type { Breaker } from './breaker.js';
+import type { Hold } from './hold.js';
+import { type AttemptOutcome, eventOf } from './outcome.js';
+import type { HandledTask, TaskContext, TaskType } from './task-type.js';
+
+/** A retry due sooner than this keeps its claim and its slot; a later one comes back as a delivery. */
+const inPlaceDelayMsMax = 1_000;
+/** An attempt that runs longer than this is watched for what others do to its record. */
+const watchAfterMs = 1_000;
+
+export type RunDeps = {
+  readonly ctx: LedgerContext;
+  readonly type: TaskType;
+  readonly breaker: Breaker;
+  /** Aborts when the worker gives up recording: the process is about to end. */
+  readonly end: AbortSignal;
+  /** Whether new attempts may begin. */
+  readonly accepting: () => boolean;
+  readonly onProgress: (id: Held['record']['id'], value: Json) => void;
+  readonly onEnd: (run: Run, ending: Ending) => void;
+};
+
+/** What became of the run, for counters: `stale`: others had moved the record on, and the outcome was dropped. */
+export type Ending = AttemptOutcome['kind'] | 'stale' | 'unrecorded';
+
+class RetryInPlace extends Error {
+  readonly delayMs: number;
+  constructor(delayMs: number) {
+    super('retry in place');
+    this.delayMs = delayMs;
+  }
+}
+
+export class Run {
+  #held: Held;
+  #hold: Hold;
+  #stop = new AbortController();
+  #phase: 'starting' | 'attempting' | 'recording' | 'over' = 'starting';
+  readonly #deps: RunDeps;
+
+  constructor(held: Held, hold: Hold, deps: RunDeps) {
+    this.#held = held;
+    this.#hold = hold;
+    this.#deps = deps;
+  }
+
+  get held(): Held {
+    return this.#held;
+  }
+
+  get hold(): Hold {
+    return this.#hold;
+  }
+
+  get isRerun(): boolean {
+    return this.#held.record.policy?.onInterrupted === 'rerun';
+  }
+
+  /** Its handler may be running: after a new session it must be readopted (P5). */
+  get isRunning(): boolean {
+    return this.#phase !== 'over' && this.#held.record.state === 'running';
+  }
+
+  /** Under a new claim after the session changed. */
+  readopted(held: Held, hold: Hold): void {
+    this.#held = held;
+    this.#hold = hold;
+  }
+
+  abort(reason: ClaimkeeperError): void {
+    this.#stop.abort(reason);
+  }
+
+  /** Runs attempts until one is not to be followed in place, and the ledger has the outcome. Never rejects. */
+  async execute(): Promise<void> {
+    let goOn = false;
+    try {
+      await pRetry(() => this.#attemptAndRecord(), {
+        retries: Number.POSITIVE_INFINITY,
+        minTimeout: 0, // The pause is ours, by the injected clock.
+        onFailedAttempt: async ({ error }) => {
+          goOn = error instanceof RetryInPlace && (await this.#reclaimAfter(error.delayMs));
+        },
+        shouldRetry: () => goOn,
+      });
+    } catch (error) {
+      if (!(error instanceof RetryInPlace)) this.#deps.ctx.runtime.log.error({ error, task: this.#id }, 'run failed');
+    } finally {
+      this.#phase = 'over';
+    }
+  }
+
+  get #id(): TaskRecord['id'] {
+    return this.#held.record.id;
+  }
+
+  async #attemptAndRecord(): Promise<void> {
+    const outcome = await this.#attempt();
+    this.#phase = 'recording';
+    await this.#record(outcome, true);
+  }
+
+  async #attempt(): Promise<AttemptOutcome> {
+    const { ctx, type, breaker } = this.#deps;
+    const session = this.#hold.claim.session;
+    if (!this.#deps.accepting()) return { kind: 'notStarted', why: 'stopping' };
+    const proven = ctx.session.trusted() || (await ctx.session.prove());
+    if (!proven || ctx.session.sessionId !== session) return { kind: 'notStarted', why: 'lease' };
+    this.#stop = new AbortController();
+    const stop = this.#stop;
+    const context = this.#context(stop.signal);
+    const timeoutMs = this.#held.record.policy?.timeoutMs ?? 60_000;
+    const watching = this.#watchWhile(stop);
+    const payload = context.task.payload as never;
+    const outcome = await breaker.run(() => {
+      this.#phase = 'attempting';
+      const handler = (): unknown => type.handler(payload, context as TaskContext<never>);
+      return runAttempt({ handler, timeoutMs, stop, clock: ctx.runtime.clock });
+    });
+    watching.cancel();
+    return outcome;
+  }
+
+  /** Tells the ledger; throws RetryInPlace when the next attempt is to follow here. */
+  async #record(outcome: AttemptOutcome, mayRetryHere: boolean): Promise<void> {
+    const { ctx, end } = this.#deps;
+    const { clock, random } = ctx.runtime;
+    const held = this.#held;
+    const { event, retryInMs } = eventOf(outcome, held, clock.now(), random.roll());
+    const inPlace = mayRetryHere && retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
+    const deleteClaim = inPlace ? null : this.#hold.pathIfLast(this.#id);
+    const moved = await move(ctx, this.#id, event, { until: { signal: end }, held, deleteClaim });
+    if (moved.kind === 'moved') this.#held = moved.held;
+    if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace) throw new RetryInPlace(retryInMs);
+    if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
+    if (moved.kind !== 'unavailable') {
+      this.#hold.close(ctx, this.#id, deleteClaim !== null && moved.kind === 'moved', end);
+    }
+    this.#deps.onEnd(this, endingOf(outcome, held, moved));
+    if (outcome.kind === 'unsettled') void this.#recordLate(outcome.late);
+  }
+
+  /** A handler that was given up has settled after all: evidence of that same attempt, if the record still waits for it. */
+  async #recordLate(late: Promise<AttemptOutcome>): Promise<void> {
+    const outcome = await late;
+    const { ctx, end } = this.#deps;
+    const { event } = eventOf(outcome, this.#held, ctx.runtime.clock.now(), ctx.runtime.random.roll());
+    const moved = await move(ctx, this.#id, event, { until: { signal: end } });
+    if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
+  }
+
+  /** Waits the delay out and claims the next attempt under the same claim; false when it is to come back as a delivery. */
+  async #reclaimAfter(delayMs: number): Promise<boolean> {
+    const { ctx, end, accepting, type } = this.#deps;
+    const { clock, random } = ctx.runtime;
+    await delay(clock, delayMs, end);
+    const { claim } = this.#hold;
+    const inSession = ctx.session.sessionId === claim.session && ctx.session.trusted();
+    const { record } = this.#held;
+    if (accepting() && inSession && this.#deps.breaker.admits() > 0 && record.policy !== undefined) {
+      const at = Math.max(clock.now(), record.notBefore ?? 0) as EpochMs;
+      const event = { kind: 'claimed', at, nonce: random.nonce(), claim: claim.ref, policy: record.policy } as const;
+      const moved = await move(ctx, this.#id, event, { until: { deadlineMs: ctx.session.timeoutMs }, held: this.#held });
+      if (moved.kind === 'moved') {
+        this.#held = moved.held;
+        return true;
+      }
+      ctx.runtime.log.info({ task: this.#id, type: type.name, moved: moved.kind }, 'not retried in place');
+    }
+    hintAt(ctx, record);
+    this.#hold.close(ctx, this.#id, false, end);
+    this.#deps.onEnd(this, 'failed');
+    return false;
+  }
+
+  /** Once the attempt has run for a while, aborts it when its record says so: cancelled, or no longer its own. */
+  #watchWhile(stop: AbortController): { cancel(): void } {
+    const { ctx } = this.#deps;
+    const { nonce } = this.#held.record;
+    let over = false;
+    const look = async (): Promise<void> => {
+      if (over) return;
+      const now = await readHeld(ctx, this.#id, () => void look()).catch(() => null);
+      if (over || now === null) return;
+      if (now.record.nonce !== nonce) {
+        stop.abort(new ClaimkeeperError('LEASE_LOST', `task ${this.#id} was moved on by others`));
+      } else if (now.record.cancelRequested) {
+        stop.abort(new ClaimkeeperError('ATTEMPT_CANCELLED', `task ${this.#id} was cancelled`));
+      }
+    };
+    const timer = ctx.runtime.clock.after(watchAfterMs, () => void look());
+    return {
+      cancel: () => {
+        over = true;
+        timer.cancel();
+      },
+    };
+  }
+
+  #context(signal: AbortSignal): TaskContext<Json> {
+    const { ctx, onProgress } = this.#deps;
+    const { record, version } = this.#held;
+    const task: HandledTask<Json> = {
+      id: record.id,
+      type: record.type,
+      queue: record.queue,
+      payload: record.payload,
+      attempt: record.attempt,
+      replays: record.replays ?? 0,
+    };
+    return {
+      task,
+      attempt: record.attempt,
+      signal,
+      fence: version,
+      idempotencyKey: record.id,
+      assertOwned: () => this.#assertOwned(record.nonce),
+      progress: (value) => onProgress(record.id, value),
+      log: ctx.runtime.log.child({ task: record.id, attempt: record.attempt }),
+    };
+  }
+
+  async #assertOwned(nonce: string): Promise<void> {
+    const { ctx } = this.#deps;
+    const owned = async (): Promise<boolean> => {
+      if (!(await ctx.session.prove()) || ctx.session.sessionId !== this.#hold.claim.session) return false;
+      const now = await readHeld(ctx, this.#id);
+      return now?.record.state === 'running' && now.record.nonce === nonce && ctx.session.trusted();
+    };
+    if (await owned().catch(() => false)) return;
+    throw new ClaimkeeperError('LEASE_LOST', `task ${this.#id}: this attempt cannot prove that it still owns the task`);
+  }
+}
+
+function endingOf(outcome: AttemptOutcome, held: Held, moved: Awaited<ReturnType<typeof move>>): Ending {
+  if (moved.kind === 'moved') return outcome.kind;
+  if (moved.kind === 'unavailable') return 'unrecorded';
+  // Our reply was lost and others moved on since: the attempt's entry is there.
+  const known = moved.record?.attempts?.some(({ nonce }) => nonce === held.record.nonce) ?? false;
+  return known ? outcome.kind : 'stale';
+}

@@ -1,0 +1,153 @@
+// servers.test.ts: the servers that tests and `npm start` run end with whoever started them, and fail on command.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { ask } from '../../infra/local-server.js';
+import { type LocalServer, startRedis, startZooKeeper } from '../../infra/servers.js';
+import { eventually } from '../support/eventually.js';
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function started<T extends LocalServer>(server: Promise<T>): Promise<T> {
+  const local = await server;
+  cleanups.push(() => local.stop());
+  return local;
+}
+
+/** A folder of the test's own. */
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'claimkeeper-test-'));
+  cleanups.push(async () => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+test('ZooKeeper serves, is gone after a kill, and serves again on the same port from the same folder', async () => {
+  const dataDir = folder();
+  const server = await started(startZooKeeper({ dataDir }));
+  const before = server.pid;
+  expect(await ask(server.port, 'srvr')).toContain('Mode: standalone');
+  await server.kill();
+  expect(isAlive(before)).toBe(false);
+  expect(await ask(server.port, 'srvr')).toBe('');
+  expect(() => server.pid).toThrow('zookeeper is not running');
+  await server.restart();
+  expect(server.pid).not.toBe(before);
+  expect(await ask(server.port, 'conf')).toContain(`dataDir=${dataDir}`);
+  await server.stop();
+  await server.stop();
+  expect(existsSync(join(dataDir, 'zoo.cfg'))).toBe(true);
+});
+
+test('ZooKeeper grants sessions of 2 to 20 of the ticks it was started with', async () => {
+  const server = await started(startZooKeeper({ tickTimeMs: 300, heapMb: 128 }));
+  const configuration = await ask(server.port, 'conf');
+  expect(configuration).toContain('minSessionTimeout=600');
+  expect(configuration).toContain('maxSessionTimeout=6000');
+});
+
+test('Redis keeps nothing over a restart', async () => {
+  const server = await started(startRedis());
+  expect(await ask(server.port, 'SET key value\r\n')).toContain('+OK');
+  await server.kill();
+  await server.restart();
+  expect(await ask(server.port, 'GET key\r\n')).toBe('$-1\r\n');
+});
+
+test('a frozen server does not answer until it is thawed', async () => {
+  const server = await started(startRedis());
+  server.freeze();
+  expect(await ask(server.port, 'PING\r\n')).toBe('');
+  server.thaw();
+  expect(await ask(server.port, 'PING\r\n')).toBe('+PONG\r\n');
+});
+
+test('a start that fails says what the server said', async () => {
+  const dataDir = folder();
+  writeFileSync(join(dataDir, 'version-2'), 'not a folder');
+  await expect(startZooKeeper({ dataDir })).rejects.toThrow(
+    /zookeeper on port \d+ ended at once(.|\n)*version-2/,
+  );
+});
+
+test("a terminal's Ctrl-C reaches the starter alone: a server is in a process group of its own", async () => {
+  const server = await started(startRedis());
+  const groupOf = (pid: number) =>
+    spawnSync('ps', ['-o', 'pgid=', '-p', String(pid)])
+      .stdout.toString()
+      .trim();
+  expect(groupOf(server.pid)).toMatch(/^\d+$/);
+  expect(groupOf(server.pid)).not.toBe(groupOf(process.pid));
+});
+
+test('a restart on a port that another process took meanwhile fails, and says why', async () => {
+  const server = await started(startRedis());
+  await server.kill();
+  const other = createServer().listen(server.port, '127.0.0.1');
+  await once(other, 'listening');
+  cleanups.push(async () => void other.close());
+  await expect(server.restart()).rejects.toThrow(/ended at once(.|\n)*[Aa]ddress already in use/);
+});
+
+// As an installed package has it: compiled, in a folder of its own, with nothing of the repository around it.
+const installed = mkdtempSync(join(tmpdir(), 'claimkeeper-test-installed-'));
+beforeAll(() => {
+  writeFileSync(join(installed, 'package.json'), JSON.stringify({ type: 'module' }));
+  // Its exit code is `npm run check`'s business: what matters here is what it writes.
+  const options = ['-p', 'tsconfig.build.json', '--outDir', installed];
+  spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', ...options]);
+});
+afterAll(() => rmSync(installed, { recursive: true, force: true }));
+
+// A frozen server cannot act on SIGTERM: the guard must see to that, too.
+const starter = (infra: string) => `
+  import { startRedis, startZooKeeper } from '${infra}';
+  const [zookeeper, redis] = await Promise.all([startZooKeeper(), startRedis()]);
+  redis.freeze();
+  console.log(JSON.stringify({ pids: [zookeeper.pid, redis.pid] }));
+  setInterval(() => undefined, 1_000);
+`;
+
+test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)(
+  'servers and their temporary folders vanish when their starter ends by %s',
+  async (signal) => {
+    const temporary = folder();
+    const program = join(temporary, 'starter.mjs');
+    writeFileSync(program, starter(pathToFileURL(join(installed, 'infra', 'servers.js')).href));
+    const child = spawn(process.execPath, [program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, TMPDIR: temporary },
+    });
+    const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+    const { pids } = JSON.parse(line) as { pids: number[] };
+    expect(pids.map(isAlive)).toEqual([true, true]);
+    expect(readdirSync(temporary).filter((name) => name.startsWith('claimkeeper-'))).toHaveLength(2);
+
+    child.kill(signal);
+    await once(child, 'exit');
+    await eventually(
+      () => {
+        expect(pids.map(isAlive)).toEqual([false, false]);
+        expect(readdirSync(temporary)).toEqual(['starter.mjs']);
+      },
+      { what: 'both servers and their folders are gone' },
+    );
+  },
+);
