@@ -24,10 +24,15 @@ export type AcquiredServers = {
 /** The loopback ports of infra/compose.yaml. */
 export const composePorts = { zookeeper: 22181, redis: 26380 } as const;
 
+/** Where Homebrew keeps its packages, on Apple's processors and on Intel's. */
+const brew = ['/opt/homebrew/opt', '/usr/local/opt'];
+
 /** The programs on this machine, by `CLAIMKEEPER_ZOOKEEPER_HOME`, `JAVA_HOME`, `PATH` and the usual folders. */
 export function findServers(): FoundServers {
+  const homes = [process.env.JAVA_HOME, ...brew.map((prefix) => join(prefix, 'openjdk'))];
+  // macOS has a program `java` on every PATH that only says where to get one: Homebrew's goes first.
   const java =
-    executable(process.env.JAVA_HOME && join(process.env.JAVA_HOME, 'bin', 'java')) ?? onPath('java');
+    homes.map((home) => executable(home && join(home, 'bin', 'java'))).find(isFound) ?? onPath('java');
   const classPath = zookeeperClassPath();
   const redis = onPath('redis-server') ?? onPath('valkey-server');
   return {
@@ -168,7 +173,7 @@ function zookeeperClassPath(): string | null {
   const home = process.env.CLAIMKEEPER_ZOOKEEPER_HOME;
   const homes = home
     ? [home]
-    : ['/opt/zookeeper', '/opt/homebrew/opt/zookeeper/libexec', '/usr/share/zookeeper'];
+    : ['/opt/zookeeper', ...brew.map((prefix) => join(prefix, 'zookeeper', 'libexec'))];
   for (const folder of homes) {
     const jars = list(join(folder, 'lib')).filter((file) => file.endsWith('.jar'));
     if (jars.some((jar) => /^zookeeper-\d/.test(jar))) return join(folder, 'lib', '*');
@@ -180,7 +185,11 @@ function zookeeperClassPath(): string | null {
 
 function onPath(program: string): string | null {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
-  return folders.map((folder) => executable(join(folder, program))).find((found) => found !== null) ?? null;
+  return folders.map((folder) => executable(join(folder, program))).find(isFound) ?? null;
+}
+
+function isFound(path: string | null): path is string {
+  return path !== null;
 }
 
 function executable(path: string | undefined): string | null {

@@ -81,7 +81,7 @@ export class Generation {
     try {
       const zxid = await this.#session.sync();
       const node = await this.#session.read(generationPath, () => void this.prove());
-      if (this.#session.sessionId !== session) return;
+      if (this.#session.sessionId !== session) return await this.#proveNow(); // A new session meanwhile: it is to be proven.
       this.#compare(node ?? (await this.#createIfNew()), zxid, session);
     } catch (error) {
       this.#runtime.log.warn({ error }, 'the generation could not be read; trying again');

@@ -1,3 +1,5 @@
+export { type CommitOptions, type CommitStats, Commits, type Lane } from './commits.js';
+export { confirmRestore, Generation, generationPath } from './generation.js';
 export { MemoryEnsemble } from './memory.js';
 export type {
   CreateMode,
@@ -15,3 +17,4 @@ export type {
   Znode,
 } from './port.js';
 export { ensureTree } from './tree.js';
+export { openSession, type SessionOptions } from './zookeeper/index.js';

@@ -4,12 +4,12 @@
 
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { ClaimkeeperError, type Name, type TaskId } from '../domain/index.js';
+import { ClaimkeeperError, type Hint, type Name, type TaskId } from '../domain/index.js';
 import type { Runtime, Service } from '../runtime/index.js';
 import { openRedis } from './connection.js';
 import { endsWithin } from './deadline.js';
 import { Outbox } from './outbox.js';
-import { cargoOf, type Hint, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
+import { cargoOf, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
 
 export type DeliveryOptions = {
   readonly redisUrl: string;

@@ -11,19 +11,22 @@ import { type Cargo, cargoOf, jobOf, newParcel } from './parcel.js';
 const endMsMax = 2_000;
 
 export class Envelope {
+  #onEnded: () => void = () => undefined;
   readonly ids: readonly TaskId[];
   /** It was delivered before, and whoever had it went silent: its tasks are claimed alone, not in a batch. */
   readonly redelivered: boolean;
+  /** Resolves once `done` or `giveBack` has come to its end, whatever that was. */
+  readonly ended = new Promise<void>((resolve) => {
+    this.#onEnded = resolve;
+  });
   readonly #cargo: Cargo;
   readonly #job: Job;
   readonly #token: string;
   readonly #queue: Queue;
   readonly #runtime: Runtime;
-  readonly #onOver: () => void;
   #over = false;
 
-  /** `onOver`: its lock need no longer be renewed. */
-  constructor(job: Job, token: string, queue: Queue, runtime: Runtime, onOver: () => void) {
+  constructor(job: Job, token: string, queue: Queue, runtime: Runtime) {
     this.#cargo = cargoOf(job.data);
     this.ids = this.#cargo.ids;
     this.redelivered = job.stalledCounter > 0;
@@ -31,7 +34,6 @@ export class Envelope {
     this.#token = token;
     this.#queue = queue;
     this.#runtime = runtime;
-    this.#onOver = onOver;
   }
 
   /**
@@ -63,7 +65,7 @@ export class Envelope {
     } catch (error) {
       this.#runtime.log.warn({ ...fields, err: error }, `a delivery could not be ${how}; it may come again`);
     } finally {
-      this.#onOver();
+      this.#onEnded();
     }
   }
 

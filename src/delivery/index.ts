@@ -1,4 +1,3 @@
 export { Deliveries, type DeliveryOptions, type HistoryEntry } from './deliveries.js';
 export type { Envelope } from './envelope.js';
 export { Intake, type IntakeOptions } from './intake.js';
-export type { Hint } from './parcel.js';

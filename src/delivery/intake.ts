@@ -35,6 +35,7 @@ export class Intake implements Service {
   /** Tokens by job id. */
   readonly #locks = new Map<string, string>();
   readonly #stop = new AbortController();
+  readonly #out = new Set<Envelope>();
   #fetcher: Fetcher | null = null;
   #fetching: Promise<void> | null = null;
   #taker: ((envelope: Envelope | null) => void) | null = null;
@@ -54,7 +55,10 @@ export class Intake implements Service {
     this.#renewLater();
   }
 
-  /** Envelopes that are still out come again, to whoever asks next, once their locks have run out. */
+  /**
+   * Hands out nothing more, and waits a little for the envelopes that are out to be ended. One that is not comes again, to
+   * whoever asks next, once its lock has run out.
+   */
   async stop(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
@@ -62,6 +66,7 @@ export class Intake implements Service {
     this.#taker?.(null);
     // Interrupts the fetch that waits; what it has just fetched is given back by it.
     await this.#within(Promise.all([this.#fetcher?.worker.close(true), this.#fetching]));
+    await this.#within(Promise.all([...this.#out].map((envelope) => envelope.ended)));
     await this.#within(this.#fetcher?.queue.close());
     this.#redis.disconnect();
   }
@@ -114,7 +119,12 @@ export class Intake implements Service {
   async #received(job: Job, token: string, queue: Queue): Promise<Envelope | null> {
     const jobId = job.id ?? '';
     this.#locks.set(jobId, token);
-    const envelope = new Envelope(job, token, queue, this.#runtime, () => this.#locks.delete(jobId));
+    const envelope = new Envelope(job, token, queue, this.#runtime);
+    this.#out.add(envelope);
+    void envelope.ended.then(() => {
+      this.#out.delete(envelope);
+      this.#locks.delete(jobId);
+    });
     if (envelope.ids.length > 0) return envelope;
     this.#runtime.log.warn({ delivery: jobId }, 'a delivery names no task; it is removed');
     await envelope.done();

@@ -1,9 +1,9 @@
 // outbox.ts: hints on their way to Redis. Owns their order, their bound and their sending again after an outage; what it
 // drops, the reconciler finds in the ledger and delivers.
 
-import { limits } from '../domain/index.js';
+import { type Hint, limits } from '../domain/index.js';
 import { atEndOfTurn, delay, type Runtime } from '../runtime/index.js';
-import { type Hint, type Parcel, pack } from './parcel.js';
+import { type Parcel, pack } from './parcel.js';
 
 export type Carrier = {
   /** Whether it makes sense to send now; {@link Outbox.wake} is called when that turns true. */

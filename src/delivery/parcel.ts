@@ -2,16 +2,8 @@
 // a job's data is read back; a parcel decides nothing (P6), so whatever is unreadable in it is left out.
 
 import type { BulkJobOptions } from 'bullmq';
-import { type EpochMs, limits, type Name, parseTaskId, type TaskId } from '../domain/index.js';
+import { type EpochMs, type Hint, limits, type Name, parseTaskId, type TaskId } from '../domain/index.js';
 import type { Random } from '../runtime/index.js';
-
-/** Says that a task is waiting, and since or from when it may be claimed. */
-export type Hint = {
-  readonly id: TaskId;
-  readonly queue: Name;
-  readonly priority: number;
-  readonly notBefore: EpochMs | null;
-};
 
 /** At most `limits.envelopeTasksMax` ids of one queue and priority that are due together; one BullMQ job. */
 export type Parcel = {

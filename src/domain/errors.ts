@@ -18,7 +18,20 @@ export const errorRegistry = {
     retryable: false,
     text: 'The request could not be read as what this route takes.',
   },
+  ORIGIN_REFUSED: {
+    status: 403,
+    retryable: false,
+    text: "The request was made by a web page of another origin than the API's.",
+  },
   ROUTE_NOT_FOUND: { status: 404, retryable: false, text: 'There is no such route.' },
+  REQUEST_TIMEOUT: { status: 408, retryable: true, text: 'The request did not arrive in time.' },
+  MEDIA_TYPE_UNSUPPORTED: {
+    status: 415,
+    retryable: false,
+    text: 'The body is not JSON, or does not say so in its Content-Type.',
+  },
+  HEADERS_TOO_LARGE: { status: 431, retryable: false, text: 'The URL and the headers are over their limit.' },
+  BODY_TOO_LARGE: { status: 413, retryable: false, text: "The request's body is over its limit." },
   PAYLOAD_TOO_LARGE: {
     status: 413,
     retryable: false,
@@ -59,6 +72,11 @@ export const errorRegistry = {
     status: 503,
     retryable: true,
     text: 'Redis did not answer; accepted tasks are safe and are delivered once it is back.',
+  },
+  API_UNREACHABLE: {
+    status: 503,
+    retryable: true,
+    text: 'The API did not answer, or something else answered in its place.',
   },
   RECORD_UNREADABLE: {
     status: 500,

@@ -18,6 +18,11 @@ export const limits = {
   timeoutMsMax: 24 * 3_600_000,
   /** Tasks in one request to the API. */
   batchTasksMax: 1_000,
+  /** Bodies of the API's requests: one task, and a batch. */
+  requestBytesMax: 128 * 1024,
+  batchBytesMax: 8 * 1024 * 1024,
+  /** To read a request of the API, and again to answer it. */
+  requestMsMax: 30_000,
   /** Task ids in one delivery, and tasks in one claim. */
   envelopeTasksMax: 50,
   /** Deliveries that wait in a process while Redis is away; the oldest beyond are dropped, and repeated by the reconciler. */
@@ -41,3 +46,4 @@ const recordBytesMax =
   8_192;
 assert(recordBytesMax <= limits.multiBytesMax, 'the largest record fits one multi');
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
+assert(limits.payloadBytesMax + 16_384 <= limits.requestBytesMax, 'the largest payload fits one request');

@@ -14,7 +14,11 @@ import { type AttemptOutcome, countsAgainstDownstream } from './outcome.js';
 import type { TaskType } from './task-type.js';
 
 /** The breaker as the fleet shares it. `until`: when `open` may be probed, or a probe counts as dead. */
-type Shared = { readonly state: 'closed' | 'open' | 'probing'; readonly by: WorkerId; readonly until: EpochMs };
+type Shared = {
+  readonly state: 'closed' | 'open' | 'probing';
+  readonly by: WorkerId;
+  readonly until: EpochMs;
+};
 type Seen = { readonly shared: Shared; readonly version: number } | null;
 
 /** Carries an outcome that counts against the downstream through opossum, which counts rejections. */
@@ -122,7 +126,10 @@ export class Breaker {
     if (outcome.kind !== 'applied') return false;
     const version = this.#seen === null ? 0 : this.#seen.version + 1;
     this.#seen = { shared, version };
-    this.#runtime.log.info({ type: this.#type.name, breaker: state }, 'circuit breaker changed for the fleet');
+    this.#runtime.log.info(
+      { type: this.#type.name, breaker: state },
+      'circuit breaker changed for the fleet',
+    );
     return true;
   }
 

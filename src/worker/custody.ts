@@ -3,16 +3,17 @@
 // by one (P10).
 
 import type { SessionId } from '../coordination/index.js';
-import { type ClaimRef, ClaimkeeperError, type Nonce, type TaskId, type WorkerId } from '../domain/index.js';
+import { ClaimkeeperError, type ClaimRef, type Nonce, type TaskId, type WorkerId } from '../domain/index.js';
 import {
+  again,
   claimsStanding,
+  drive,
   dropClaim,
   hintAt,
   type LedgerContext,
   move,
   readHeld,
   takeClaim,
-  tasksOfClaim,
 } from '../ledger/index.js';
 import { Hold } from './hold.js';
 import type { Run } from './run.js';
@@ -27,19 +28,23 @@ export type CustodyEvents = {
 
 /**
  * Puts the runs whose claim belongs to an earlier session under new claims of this one, where the ledger still says that
- * they are theirs; tells those that others moved on to stop.
+ * they are theirs; tells those that others moved on to stop. Goes on until every one is settled, or the session changes.
  */
 export async function readopt(
   ctx: LedgerContext,
   worker: WorkerId,
-  runs: readonly Run[],
+  runs: () => readonly Run[],
   events: CustodyEvents,
 ): Promise<void> {
   const session = ctx.session.sessionId;
-  const orphans = runs.filter((run) => run.isRunning && run.hold.claim.session !== session);
-  for (let from = 0; from < orphans.length; from += readoptedTogetherMax) {
-    await readoptSome(ctx, worker, orphans.slice(from, from + readoptedTogetherMax), events);
-  }
+  await drive(ctx.runtime, { deadlineMs: Number.POSITIVE_INFINITY }, async () => {
+    if (ctx.session.sessionId !== session || ctx.session.state === 'closed') return true;
+    const orphans = runs().filter((run) => run.isOwed && run.hold.claim.session !== session);
+    for (let from = 0; from < orphans.length; from += readoptedTogetherMax) {
+      await readoptSome(ctx, worker, orphans.slice(from, from + readoptedTogetherMax), events);
+    }
+    return orphans.some((run) => run.isOwed && run.hold.claim.session !== session) ? again : true;
+  });
 }
 
 async function readoptSome(
@@ -52,22 +57,31 @@ async function readoptSome(
     held,
     event: (claim: ClaimRef) => ({ kind: 'readopted', nonce: held.record.nonce, claim }) as const,
   }));
-  const { claim, won } = await takeClaim(ctx, worker, candidates, { alone: false });
-  const hold = claim === null ? null : new Hold(claim, won.map(({ record }) => record.id));
+  const { claim, won, lost } = await takeClaim(ctx, worker, candidates, { alone: false });
+  const hold =
+    claim === null
+      ? null
+      : new Hold(
+          claim,
+          won.map(({ record }) => record.id),
+        );
   for (const run of runs) {
     const held = won.find(({ record }) => record.id === run.held.record.id);
     if (held !== undefined && hold !== null) run.readopted(held, hold);
-    else if (run.isRunning) await tellIfLost(ctx, run, events);
+    else if (lost.includes(run.held.record.id)) await disown(ctx, run, events);
   }
   if (claim !== null) events.readopted(won.length, claim.session);
 }
 
-/** An uncertain record still takes this attempt's own evidence; one that moved on does not. */
-async function tellIfLost(ctx: LedgerContext, run: Run, events: CustodyEvents): Promise<void> {
+/** The ledger no longer says `running` for it. An uncertain record still takes this attempt's own evidence; any other does not. */
+async function disown(ctx: LedgerContext, run: Run, events: CustodyEvents): Promise<void> {
   const { id, nonce } = run.held.record;
-  const now = await readHeld(ctx, id).catch(() => undefined);
-  if (now === undefined || (now?.record.nonce === nonce && now.record.state !== 'waiting')) return;
-  run.abort(new ClaimkeeperError('LEASE_LOST', `task ${id} was moved on by others while the session was lost`));
+  const now = await readHeld(ctx, id);
+  run.disowned();
+  if (now?.record.nonce === nonce && now.record.state === 'uncertain') return;
+  run.abort(
+    new ClaimkeeperError('LEASE_LOST', `task ${id} was moved on by others while the session was lost`),
+  );
   events.lost(run);
 }
 
@@ -86,8 +100,8 @@ export class Audit {
   }
 
   /**
-   * Gives back the tasks of `strays` that the ledger says are ours (their handlers never started), and deletes claims under
-   * which nothing runs. `isHeld`: whether a claim is one this worker works under.
+   * Gives back the tasks of `strays` that the ledger says are ours, and deletes claims under which nothing runs. `isHeld`:
+   * whether a claim is one this worker works under.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
   async run(strays: Strays, isHeld: (path: string) => boolean, signal: AbortSignal): Promise<void> {
@@ -96,16 +110,12 @@ export class Audit {
       for (const id of ids) await this.#giveBack(id, nonce);
       if (this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs) strays.delete(nonce);
     }
-    const unknown = (await claimsStanding(this.#ctx, this.#worker)).filter(({ path }) => !isHeld(path));
-    for (const { ref, path } of unknown) {
-      if (!this.#suspects.has(path) && !strays.has(ref.nonce)) continue;
-      for (const id of (await tasksOfClaim(this.#ctx, path)) ?? []) await this.#giveBack(id, ref.nonce);
-      if (!isHeld(path)) await dropClaim(this.#ctx, path, signal);
-    }
-    this.#suspects = new Set(unknown.map(({ path }) => path));
+    const unheld = (await claimsStanding(this.#ctx, this.#worker)).filter(({ path }) => !isHeld(path));
+    for (const { path } of unheld) if (this.#suspects.has(path)) await dropClaim(this.#ctx, path, signal);
+    this.#suspects = new Set(unheld.map(({ path }) => path));
   }
 
-  /** Only an attempt that never started still has its claim's nonce for its own: see `claimed` in dispatch.ts. */
+  /** Safe for a stray alone: no handler ever started under its nonce. */
   async #giveBack(id: TaskId, nonce: Nonce): Promise<void> {
     const at = this.#ctx.runtime.clock.now();
     const event = { kind: 'released', at, nonce, notBefore: null } as const;

@@ -65,11 +65,17 @@ export function eventOf(
   const { nonce } = record;
   switch (outcome.kind) {
     case 'succeeded':
-      return { event: { kind: 'succeeded', at: now, nonce, result: resultOf(outcome.value) }, retryInMs: null };
+      return {
+        event: { kind: 'succeeded', at: now, nonce, result: resultOf(outcome.value) },
+        retryInMs: null,
+      };
     case 'notStarted':
       return { event: { kind: 'released', at: now, nonce, notBefore: null }, retryInMs: null };
     case 'unsettled': {
-      const error = { code: 'ATTEMPT_UNSETTLED', message: 'the handler had not settled when it was given up' };
+      const error = {
+        code: 'ATTEMPT_UNSETTLED',
+        message: 'the handler had not settled when it was given up',
+      };
       return { event: { kind: 'abandoned', at: now, nonce, error }, retryInMs: null };
     }
     case 'failed': {
@@ -80,7 +86,11 @@ export function eventOf(
   }
 }
 
-function delayAfter(outcome: { readonly retryAfterMs: number }, record: Held['record'], roll: number): number {
+function delayAfter(
+  outcome: { readonly retryAfterMs: number },
+  record: Held['record'],
+  roll: number,
+): number {
   const policy = record.policy?.retry;
   const counted = record.attempt - (record.attemptBase ?? 0);
   const backoffMs = policy === undefined ? 0 : retryDelayMs(counted, policy, roll);

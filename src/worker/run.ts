@@ -49,6 +49,7 @@ export class Run {
   #held: Held;
   #hold: Hold;
   #stop = new AbortController();
+  #disowned = false;
   #phase: 'starting' | 'attempting' | 'recording' | 'over' = 'starting';
   readonly #deps: RunDeps;
 
@@ -70,15 +71,20 @@ export class Run {
     return this.#held.record.policy?.onInterrupted === 'rerun';
   }
 
-  /** Its handler may be running: after a new session it must be readopted (P5). */
-  get isRunning(): boolean {
-    return this.#phase !== 'over' && this.#held.record.state === 'running';
+  /** The ledger may still call it this worker's: after a new session it must be readopted (P5). */
+  get isOwed(): boolean {
+    return !this.#disowned && this.#phase !== 'over' && this.#held.record.state === 'running';
   }
 
   /** Under a new claim after the session changed. */
   readopted(held: Held, hold: Hold): void {
     this.#held = held;
     this.#hold = hold;
+  }
+
+  /** The ledger says that it is no longer running here; its outcome is still offered, as late evidence. */
+  disowned(): void {
+    this.#disowned = true;
   }
 
   abort(reason: ClaimkeeperError): void {
@@ -98,7 +104,8 @@ export class Run {
         shouldRetry: () => goOn,
       });
     } catch (error) {
-      if (!(error instanceof RetryInPlace)) this.#deps.ctx.runtime.log.error({ error, task: this.#id }, 'run failed');
+      if (!(error instanceof RetryInPlace))
+        this.#deps.ctx.runtime.log.error({ error, task: this.#id }, 'run failed');
     } finally {
       this.#phase = 'over';
     }
@@ -141,11 +148,13 @@ export class Run {
     const { clock, random } = ctx.runtime;
     const held = this.#held;
     const { event, retryInMs } = eventOf(outcome, held, clock.now(), random.roll());
-    const inPlace = mayRetryHere && retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
+    const inPlace =
+      mayRetryHere && retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
     const deleteClaim = inPlace ? null : this.#hold.pathIfLast(this.#id);
     const moved = await move(ctx, this.#id, event, { until: { signal: end }, held, deleteClaim });
     if (moved.kind === 'moved') this.#held = moved.held;
-    if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace) throw new RetryInPlace(retryInMs);
+    if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace)
+      throw new RetryInPlace(retryInMs);
     if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
     if (moved.kind !== 'unavailable') {
       this.#hold.close(ctx, this.#id, deleteClaim !== null && moved.kind === 'moved', end);
@@ -173,8 +182,17 @@ export class Run {
     const { record } = this.#held;
     if (accepting() && inSession && this.#deps.breaker.admits() > 0 && record.policy !== undefined) {
       const at = Math.max(clock.now(), record.notBefore ?? 0) as EpochMs;
-      const event = { kind: 'claimed', at, nonce: random.nonce(), claim: claim.ref, policy: record.policy } as const;
-      const moved = await move(ctx, this.#id, event, { until: { deadlineMs: ctx.session.timeoutMs }, held: this.#held });
+      const event = {
+        kind: 'claimed',
+        at,
+        nonce: random.nonce(),
+        claim: claim.ref,
+        policy: record.policy,
+      } as const;
+      const moved = await move(ctx, this.#id, event, {
+        until: { deadlineMs: ctx.session.timeoutMs },
+        held: this.#held,
+      });
       if (moved.kind === 'moved') {
         this.#held = moved.held;
         return true;
@@ -242,7 +260,10 @@ export class Run {
       return now?.record.state === 'running' && now.record.nonce === nonce && ctx.session.trusted();
     };
     if (await owned().catch(() => false)) return;
-    throw new ClaimkeeperError('LEASE_LOST', `task ${this.#id}: this attempt cannot prove that it still owns the task`);
+    throw new ClaimkeeperError(
+      'LEASE_LOST',
+      `task ${this.#id}: this attempt cannot prove that it still owns the task`,
+    );
   }
 }
 

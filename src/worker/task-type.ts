@@ -103,11 +103,17 @@ export function defineTask<Payload = Json>(name: string, options: TaskTypeOption
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const at = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue?.path.join('.');
-    throw new ClaimkeeperError('CONFIG_INVALID', `task type ${name}: ${at ?? 'options'}: ${issue?.message ?? 'not valid'}`);
+    throw new ClaimkeeperError(
+      'CONFIG_INVALID',
+      `task type ${name}: ${at ?? 'options'}: ${issue?.message ?? 'not valid'}`,
+    );
   }
   const { retry, timeoutMs, onInterrupted, breaker } = parsed.data;
   if (onInterrupted === 'verify' && options.verify === undefined) {
-    throw new ClaimkeeperError('CONFIG_INVALID', `task type ${name}: onInterrupted 'verify' needs a verify function`);
+    throw new ClaimkeeperError(
+      'CONFIG_INVALID',
+      `task type ${name}: onInterrupted 'verify' needs a verify function`,
+    );
   }
   return {
     name: type,

@@ -4,9 +4,15 @@
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../../infra/servers.js';
-import { Deliveries, type Envelope, type Hint, Intake } from '../../src/delivery/index.js';
-import { type EpochMs, limits, type Name, type TaskId } from '../../src/domain/index.js';
-import { type Runtime, silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { Deliveries, type Envelope, Intake } from '../../src/delivery/index.js';
+import { type EpochMs, type Hint, limits, type Name, type TaskId } from '../../src/domain/index.js';
+import {
+  type Clock,
+  type Runtime,
+  silentLogger,
+  systemClock,
+  systemRandom,
+} from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniquePrefix } from '../support/servers.js';
 
@@ -18,7 +24,12 @@ type Fleet = {
   readonly prefix: string;
   readonly runtime: Runtime;
   readonly deliveries: Deliveries;
-  worker(options?: { queue?: Name; lockDurationMs?: number; stalledIntervalMs?: number }): Promise<Intake>;
+  worker(options?: {
+    queue?: Name;
+    lockDurationMs?: number;
+    stalledIntervalMs?: number;
+    clock?: Clock;
+  }): Promise<Intake>;
 };
 
 async function fleet(url = redisUrl(), log = silentLogger): Promise<Fleet> {
@@ -32,8 +43,8 @@ async function fleet(url = redisUrl(), log = silentLogger): Promise<Fleet> {
     prefix,
     runtime,
     deliveries,
-    async worker(options = {}) {
-      const intake = new Intake({ redisUrl: url, prefix, queue, ...options }, runtime);
+    async worker({ clock = systemClock, ...options } = {}) {
+      const intake = new Intake({ redisUrl: url, prefix, queue, ...options }, { ...runtime, clock });
       await intake.start();
       onTestFinished(() => intake.stop());
       return intake;
@@ -62,6 +73,7 @@ function inMs(delayMs: number): EpochMs {
 async function take(intake: Intake): Promise<Envelope> {
   const envelope = await intake.take(AbortSignal.timeout(takeMsMax));
   if (envelope === null) throw new Error(`no delivery within ${takeMsMax} ms`);
+  onTestFinished(() => envelope.done()); // The intake's stop would wait for it.
   return envelope;
 }
 
@@ -248,6 +260,19 @@ describe('taking', () => {
     expect(await intake.take()).toBeNull();
   });
 
+  test('what is out when it stops can still be ended, and what is given back comes to another at once', async () => {
+    const { deliveries, worker } = await fleet();
+    deliveries.deliver([hint('a'), hint('b')]);
+    const intake = await worker();
+    const envelope = await take(intake);
+    const stopped = intake.stop();
+    await envelope.giveBack(['b'] as TaskId[], 0);
+    await stopped;
+    const next = await take(await worker());
+    expect(next.ids).toEqual(['b']);
+    expect(next.redelivered).toBe(false);
+  });
+
   test('two workers never have the same delivery', async () => {
     const { deliveries, worker } = await fleet();
     const [one, two] = [await worker(), await worker()];
@@ -334,15 +359,22 @@ describe('giving back', () => {
 describe('a taker that goes silent', () => {
   const impatient = { lockDurationMs: 300, stalledIntervalMs: 200 };
 
+  /** Its renewals never come about, as if its process stood still. */
+  const standingStill: Clock = {
+    ...systemClock,
+    after: (delayMs, fn, options) =>
+      delayMs === impatient.lockDurationMs / 2
+        ? { cancel: () => undefined }
+        : systemClock.after(delayMs, fn, options),
+  };
+
   test('its delivery comes to another, marked as redelivered, as often as it takes', async () => {
     const { deliveries, worker } = await fleet();
     deliveries.deliver([hint('a')]);
     for (let times = 0; times < 3; times += 1) {
-      const intake = await worker(impatient);
-      const envelope = await take(intake);
+      const envelope = await take(await worker({ ...impatient, clock: standingStill }));
       expect(envelope.ids).toEqual(['a']);
       expect(envelope.redelivered).toBe(times > 0);
-      await intake.stop();
     }
   });
 

@@ -2,19 +2,34 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { ask } from '../../infra/local-server.js';
-import { type LocalServer, startRedis, startZooKeeper } from '../../infra/servers.js';
+import {
+  acquireServers,
+  findServers,
+  type LocalServer,
+  startRedis,
+  startZooKeeper,
+} from '../../infra/servers.js';
 import { eventually } from '../support/eventually.js';
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
+  vi.unstubAllEnvs();
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
@@ -87,15 +102,17 @@ test('a start that fails says what the server said', async () => {
   );
 });
 
-test("a terminal's Ctrl-C reaches the starter alone: a server is in a process group of its own", async () => {
-  const server = await started(startRedis());
-  const groupOf = (pid: number) =>
-    spawnSync('ps', ['-o', 'pgid=', '-p', String(pid)])
-      .stdout.toString()
-      .trim();
-  expect(groupOf(server.pid)).toMatch(/^\d+$/);
-  expect(groupOf(server.pid)).not.toBe(groupOf(process.pid));
-});
+test.runIf(process.platform === 'linux')(
+  "a terminal's Ctrl-C reaches the starter alone: a server is in a session of its own",
+  async () => {
+    const server = await started(startRedis());
+    // After the name in parentheses: state, parent, process group, session.
+    const sessionOf = (pid: number) =>
+      readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[3];
+    expect(sessionOf(server.pid)).toMatch(/^\d+$/);
+    expect(sessionOf(server.pid)).not.toBe(sessionOf(process.pid));
+  },
+);
 
 test('a restart on a port that another process took meanwhile fails, and says why', async () => {
   const server = await started(startRedis());
@@ -106,12 +123,53 @@ test('a restart on a port that another process took meanwhile fails, and says wh
   await expect(server.restart()).rejects.toThrow(/ended at once(.|\n)*[Aa]ddress already in use/);
 });
 
+test('servers that the environment names are used, and none is started', async () => {
+  vi.stubEnv('ZOOKEEPER_URL', 'zookeeper.example:2181');
+  vi.stubEnv('REDIS_URL', 'redis://redis.example:6379');
+  const servers = await acquireServers();
+  expect(servers).toMatchObject({
+    zookeeperUrl: 'zookeeper.example:2181',
+    redisUrl: 'redis://redis.example:6379',
+    embedded: false,
+  });
+  await servers.stop();
+});
+
+test('a server that the environment does not name is started, and stops alone', async () => {
+  vi.stubEnv('ZOOKEEPER_URL', 'zookeeper.example:2181');
+  vi.stubEnv('REDIS_URL', '');
+  const servers = await acquireServers();
+  cleanups.push(() => servers.stop());
+  expect(servers).toMatchObject({ zookeeperUrl: 'zookeeper.example:2181', embedded: true });
+  const port = Number(new URL(servers.redisUrl).port);
+  expect(await ask(port, 'PING\r\n')).toBe('+PONG\r\n');
+  await servers.stop();
+  expect(await ask(port, 'PING\r\n')).toBe('');
+});
+
+test('ZooKeeper is found in the folder that the environment names, and nowhere else then', () => {
+  const home = folder();
+  vi.stubEnv('CLAIMKEEPER_ZOOKEEPER_HOME', home);
+  expect(findServers().zookeeper).toBeNull();
+  mkdirSync(join(home, 'lib'));
+  writeFileSync(join(home, 'lib', 'zookeeper-3.9.3.jar'), '');
+  expect(findServers().zookeeper?.classPath).toBe(join(home, 'lib', '*'));
+});
+
+test('where there is no program, a start says what is missing and what to do', async () => {
+  vi.stubEnv('PATH', folder());
+  expect(findServers().redis).toBeNull();
+  await expect(startRedis()).rejects.toThrow(
+    /Redis was not found: no redis-server on the PATH.*infra\/setup\.mjs/,
+  );
+});
+
 // As an installed package has it: compiled, in a folder of its own, with nothing of the repository around it.
 const installed = mkdtempSync(join(tmpdir(), 'claimkeeper-test-installed-'));
 beforeAll(() => {
   writeFileSync(join(installed, 'package.json'), JSON.stringify({ type: 'module' }));
   // Its exit code is `npm run check`'s business: what matters here is what it writes.
-  const options = ['-p', 'tsconfig.build.json', '--outDir', installed];
+  const options = ['-p', 'tsconfig.build.json', '--noEmitOnError', 'false', '--outDir', installed];
   spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', ...options]);
 });
 afterAll(() => rmSync(installed, { recursive: true, force: true }));

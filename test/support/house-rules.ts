@@ -25,8 +25,9 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   scheduler: ['ledger', 'delivery', 'coordination', 'domain', 'runtime'],
   worker: ['ledger', 'delivery', 'coordination', 'domain', 'runtime'],
   http: ['ledger', 'delivery', 'domain', 'runtime'],
-  'index.ts': everything,
-  cli: [...everything, 'index.ts', 'infra'],
+  // The files of src itself: the package's face.
+  src: everything,
+  cli: [...everything, 'src', 'infra'],
 };
 
 /** The only folder in which a package may be imported. */
@@ -55,12 +56,12 @@ export function againstLayers(sources: Sources): string[] {
   });
 }
 
-/** A folder's files are its own: from outside it is imported through its index.ts. */
+/** A folder's files are its own: from outside it is imported through its index.ts, or the file beside it of its name. */
 export function pastIndex(sources: Sources): string[] {
   return eachImport(sources, ({ from, module, target }) => {
     if (target === null || posix.basename(target) === 'index.ts') return null;
     const folder = posix.dirname(target);
-    const inside = from.startsWith(`${folder}/`);
+    const inside = from.startsWith(`${folder}/`) || from === `${folder}.ts`;
     return inside ? null : `${from}: imports ${module} past the index.ts of ${folder}`;
   });
 }
@@ -95,7 +96,7 @@ export function cycles(sources: Sources): string[] {
 /** Time and chance are arguments: the platform's are used in src/runtime alone. */
 export function platformTimeOrChance(sources: Sources): string[] {
   const direct =
-    /\bDate\.now\b|\bnew Date\s*(?:\(\s*\)|(?![\s(\w.]))|(?<![\w.])Date\s*\(\s*\)|(?<![\w.])(?:setTimeout|setInterval)\b|\bMath\.random\b|\bperformance\.now\b|\bhrtime\b|\brandom(?:UUID|Bytes|Int)\b|\bgetRandomValues\b/g;
+    /\bDate\.now\b|\bnew Date\s*(?:\(\s*\)|(?![\s(\w.]))|(?<![\w.])Date\s*\(\s*\)|(?<!\w)(?<!(?<!globalThis)\.)(?:setTimeout|setInterval)\b|\bMath\.random\b|\bperformance\.now\b|\bhrtime\b|\brandom(?:UUID|Bytes|Int)\b|\bgetRandomValues\b/g;
   const violations: string[] = [];
   for (const [path, text] of sources) {
     if (path.startsWith('src/runtime/')) continue;
@@ -110,13 +111,14 @@ export function platformTimeOrChance(sources: Sources): string[] {
   return violations;
 }
 
-/** A file says in its first line what it owns; an index.ts only lists exports. */
+/** A file says in its first line, or below its `#!`, what it owns; an index.ts only lists exports. */
 export function headless(sources: Sources): string[] {
   return [...sources]
     .filter(([path, text]) => {
       const name = posix.basename(path);
       const header = `// ${name}: `;
-      return name !== 'index.ts' && !(text.startsWith(header) && /^\S/.test(text.slice(header.length)));
+      const first = text.replace(/^#!.*\n/, '');
+      return name !== 'index.ts' && !(first.startsWith(header) && /^\S/.test(first.slice(header.length)));
     })
     .map(([path]) => `${path}: does not begin with "// ${posix.basename(path)}: …"`);
 }
@@ -133,7 +135,8 @@ export function vaguelyNamed(paths: readonly string[]): string[] {
 
 function layerOf(path: string): string {
   const [top, folder] = path.split('/');
-  return top === 'src' ? (folder ?? 'src') : (top ?? path);
+  if (top !== 'src') return top ?? path;
+  return folder === undefined || folder.endsWith('.ts') ? 'src' : folder;
 }
 
 type Import = { readonly from: string; readonly module: string; readonly target: string | null };

@@ -72,8 +72,8 @@ class FaultProxy implements FaultyNetwork {
 
   cut(): void {
     for (const { client, server } of this.#links) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
     this.#links.clear();
   }
@@ -126,7 +126,7 @@ class FaultProxy implements FaultyNetwork {
     one.on('error', () => undefined); // 'close' follows, and says that there was an error.
     one.once('close', (hadError) => {
       if (other.closed) this.#links.delete(link);
-      if (hadError) other.resetAndDestroy();
+      if (hadError) reset(other);
       else other.end();
     });
   }
@@ -166,6 +166,13 @@ function repliesToOperation(reply: Buffer): boolean {
   return reply.length >= 4 && reply.readInt32BE(0) > 0;
 }
 
+/** A socket that already says goodbye cannot be reset, and one whose reset fails never tells that it closed. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 function closed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => socket.once('close', () => resolve()));
+  // One side of a link may be gone while the other still closes, and says so only once.
+  return socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once('close', () => resolve()));
 }

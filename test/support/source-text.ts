@@ -56,7 +56,7 @@ const tokens: readonly (readonly [Token, RegExp])[] = [
   ],
 ];
 // From a template's backtick, or from the brace that ends a substitution, to the next backtick or substitution.
-const templatePart = /[`}](?:[^`\\$]|\\[^]|\$(?!\{))*(?:`|\$\{)/y;
+const templatePart = /[`}](?:[^`\\$]|\\.|\$(?!\{))*(?:`|\$\{)/sy;
 
 function blanked(text: string, drop: (kind: Token) => boolean): string {
   let out = '';

@@ -36,6 +36,7 @@ describe('imports go down only', () => {
     ['src/worker/a.ts', "import { x } from '../scheduler/index.js';"],
     ['src/http/a.ts', "const { x } = await import('../worker/index.js');"],
     ['src/index.ts', "import { main } from './cli/main.js';"],
+    ['src/http/b.ts', "import { x } from '../index.js';"],
     ['src/worker/b.ts', "import { startRedis } from '../../infra/servers.js';"],
     ['src/ledger/a.ts', "import '../../test/support/proxy.js';"],
     ['src/misc/a.ts', "import { x } from '../domain/index.js';"],
@@ -49,7 +50,8 @@ describe('imports go down only', () => {
         "import { x } from '../ledger/index.js'; import { y } from './b.js'; import z from 'zod';",
       'src/coordination/zookeeper/a.ts': "import type { Session } from '../port.js';",
       'src/cli/main.ts': "import { x } from '../http/index.js'; import { y } from '../../infra/servers.js';",
-      'src/index.ts': "export { x } from './worker/index.js';",
+      'src/index.ts': "export { x } from './claimkeeper.js';",
+      'src/claimkeeper.ts': "import { x } from './worker/index.js';",
     });
     expect(againstLayers(allowed)).toEqual([]);
   });
@@ -65,6 +67,7 @@ describe('a folder is imported from outside through its index.ts', () => {
       'src/ledger/claim.ts': "import { x } from '../domain/ids.js';",
       'src/coordination/port.ts': "import { x } from './zookeeper/session.js';",
       'src/coordination/zookeeper/session.ts': "import { x } from '../port.js';",
+      'src/coordination/zookeeper.ts': "export { x } from './zookeeper/session.js';",
     });
     expect(pastIndex(files)).toEqual([
       'src/ledger/claim.ts: imports ../domain/ids.js past the index.ts of src/domain',
@@ -101,11 +104,12 @@ describe('time and chance come from src/runtime', () => {
     'const text = Date();',
     'setTimeout(() => undefined, 5);',
     'globalThis.x = setInterval;',
+    'globalThis.setTimeout(run, 5);',
     'const roll = Math.random();',
     'const start = performance.now();',
     'const start = process.hrtime.bigint();',
     'const id = randomUUID();',
-    'const text = `${Date.now()} is now`;',
+    'const text = `$' + '{Date.now()} is now`;',
     "import { setTimeout as sleep } from 'node:timers/promises';",
   ])('%s is found', (text) => {
     expect(platformTimeOrChance(sources({ 'src/worker/a.ts': text })).length).toBeGreaterThan(0);
@@ -159,7 +163,8 @@ describe('a source file says first what it owns', () => {
     expect(headless(sources({ 'src/worker/a.ts': text }))).toHaveLength(1);
   });
 
-  test('a header is not, and an index.ts needs none', () => {
+  test('a header is not, nor one below a "#!", and an index.ts needs none', () => {
+    expect(headless(sources({ 'src/m.ts': '#!/usr/bin/env node\n// m.ts: owns m.\n' }))).toEqual([]);
     expect(headless(sources({ 'src/a.ts': '// a.ts: owns a.\n', 'src/index.ts': 'export {};' }))).toEqual([]);
   });
 });
@@ -192,7 +197,8 @@ describe('the reader of sources', () => {
   });
 
   test('tells code from comments, strings, templates and regular expressions', () => {
-    const text = "a('b // c', `d ${e(`f${g}`)} h`, /[/'\"]i/.test(j) / k); // l\n/* m\n */ n";
+    const substituted = (name: string) => `$${'{'}${name}}`;
+    const text = `a('b // c', \`d ${substituted(`e(\`f${substituted('g')}\`)`)} h\`, /[/'"]i/.test(j) / k); // l\n/* m\n */ n`;
     expect(codeOnly(text).replace(/\s+/g, '')).toBe('a(,e(g),.test(j)/k);n');
     expect(codeOnly(text).split('\n')).toHaveLength(3);
     expect(withoutComments("x('// y'); // z")).toBe("x('// y');     ");

@@ -63,6 +63,8 @@ export class MemorySession implements Session {
   readonly #watches = new Set<Watch>();
   #state: SessionState = 'connecting';
   #sessionId: SessionId | null = null;
+  /** What the next handshake asks to resume; null: a new session. */
+  #resumes: SessionId | null = null;
   #link: Link | null = null;
   #zxidSeen = 0n;
   /** When the last answered request was sent; null while the link is whole: now. */
@@ -113,19 +115,15 @@ export class MemorySession implements Session {
   }
 
   read(path: string, watcher?: WatchListener): Promise<Znode | null> {
-    const watch = this.#watch(`data:${path}`, watcher);
-    return this.#query(path, watch, () => this.#server.read(path, watch));
+    return this.#ask(`data:${path}`, watcher, (watch) => this.#server.read(path, watch));
   }
 
-  async children(path: string, watcher?: WatchListener): Promise<string[] | null> {
-    const watch = this.#watch(`children:${path}`, watcher);
-    const names = await this.#query(path, watch, () => this.#server.children(path, watch));
-    if (names === null && watch !== null) this.#watches.delete(watch);
-    return names;
+  children(path: string, watcher?: WatchListener): Promise<string[] | null> {
+    return this.#ask(`children:${path}`, watcher, (watch) => this.#server.children(path, watch));
   }
 
   sync(): Promise<bigint> {
-    return this.#query('the quorum', null, () => this.#server.zxid);
+    return this.#ask('data:/', undefined, () => this.#server.zxid);
   }
 
   on<Kind extends keyof SessionEvents>(
@@ -169,7 +167,7 @@ export class MemorySession implements Session {
     this.#link = link;
     link.toServer.send(() => {
       const welcome = this.#server.hello(this, {
-        sessionId: this.#sessionId,
+        sessionId: this.#resumes,
         timeoutMs: this.timeoutMs,
         zxidSeen: this.#zxidSeen,
         watches: this.#watches,
@@ -218,6 +216,7 @@ export class MemorySession implements Session {
     if (welcome.kind === 'welcome') {
       this.#losing?.cancel();
       this.#sessionId = welcome.sessionId;
+      this.#resumes = welcome.sessionId;
       this.heard();
       this.#enter('connected', 'the server welcomed the session');
       for (const watch of welcome.missed) this.fire(watch);
@@ -237,8 +236,7 @@ export class MemorySession implements Session {
     this.#hangUp();
     this.#enter('lost', cause);
     for (const watch of watches) queueMicrotask(watch.listener);
-    if (this.state === 'closed') return;
-    this.#sessionId = null;
+    this.#resumes = null;
     this.#enter('connecting', 'a new session');
     this.reachable();
   }
@@ -286,23 +284,35 @@ export class MemorySession implements Session {
     });
   }
 
-  async #query<T>(what: string, watch: Watch | null, serve: () => T): Promise<T> {
-    if (this.#state === 'closed') throw closedError();
-    if (watch !== null) this.#watches.add(watch);
-    const exchange = await this.#exchange(serve);
-    if (exchange.kind === 'answered') return exchange.answer;
-    if (watch !== null) this.#watches.delete(watch);
-    throw unavailable(`${what} could not be read: ${exchange.why}`);
-  }
-
-  #watch(key: WatchKey, listener: WatchListener | undefined): Watch | null {
-    if (listener === undefined || this.#sessionId === null) return null;
-    return { key, session: this.#sessionId, listener };
+  /** Asks until it is answered, over reconnects and sessions, for at most the session timeout. */
+  async #ask<T>(
+    key: WatchKey,
+    listener: WatchListener | undefined,
+    serve: (watch: Watch | null) => T,
+  ): Promise<T> {
+    const until = this.#runtime.clock.monotonic() + this.timeoutMs;
+    for (;;) {
+      const leftMs = until - this.#runtime.clock.monotonic();
+      // Sent within this call where it can be: requests keep their order.
+      if (this.#state !== 'connected') await this.connected(leftMs);
+      const session = this.#sessionId;
+      const watch = listener === undefined || session === null ? null : { key, session, listener };
+      if (watch !== null) this.#watches.add(watch);
+      const exchange = await this.#exchange(() => serve(watch), leftMs);
+      if (exchange.kind === 'answered') {
+        if (watch !== null && exchange.answer === null && key.startsWith('children:'))
+          this.#watches.delete(watch);
+        return exchange.answer;
+      }
+      if (watch !== null) this.#watches.delete(watch);
+      if (this.#runtime.clock.monotonic() >= until) throw unavailable(`no answer: ${exchange.why}`);
+    }
   }
 
   #enter(state: SessionState, cause: string): void {
     this.#state = state;
-    this.#events.emit('state', { state, sessionId: this.#sessionId, cause });
+    const event = { state, sessionId: this.#sessionId, cause };
+    queueMicrotask(() => this.#events.emit('state', event));
   }
 
   #after(delayMs: number, fn: () => void): Timer {
@@ -312,7 +322,7 @@ export class MemorySession implements Session {
 
 /** What the lease keeps back for clocks that disagree. */
 function trustMarginMs(timeoutMs: number): number {
-  return timeoutMs / 10;
+  return timeoutMs / 5;
 }
 
 function closedError(): ClaimkeeperError {

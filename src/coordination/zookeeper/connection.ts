@@ -28,8 +28,8 @@ export type Answer =
 export const replyBodyAt = 20;
 
 export type ConnectionOwner = {
-  /** The session is ours; `resumed` when it was before. Requests may be sent. */
-  up(resumed: boolean): void;
+  /** The session is ours, for the first time or again. Requests may be sent. */
+  up(): void;
   down(cause: string): void;
   /** By the server's word; the connection has discarded itself. */
   expired(cause: string): void;
@@ -141,6 +141,11 @@ export class Connection {
     return this.#manager.sessionTimeout;
   }
 
+  /** Whether the server has ever given us the session. */
+  get established(): boolean {
+    return this.#established;
+  }
+
   /** Last zxid seen, big endian; a copy. */
   get zxid(): Buffer {
     return Buffer.from(this.#manager.zxid);
@@ -166,6 +171,11 @@ export class Connection {
         resolve();
       });
     });
+  }
+
+  /** Ends this connection, not the session. */
+  reconnect(cause: string): void {
+    this.#drop(cause);
   }
 
   /** For ever: no reconnect, no event. What was under way is settled. */
@@ -284,9 +294,8 @@ export class Connection {
     if (this.#handshakeSentAt !== null) this.lease.renew(this.#handshakeSentAt);
     this.#pingedAtMs = this.#runtime.clock.monotonic();
     this.#beat();
-    const resumed = this.#established;
     this.#established = true;
-    this.#owner.up(resumed);
+    this.#owner.up();
   }
 
   #onPong(): void {
@@ -318,7 +327,11 @@ export class Connection {
       if (cause !== null) return this.#drop(cause);
       if (nowMs - this.#pingedAtMs >= timeoutMs / 3 - 1) {
         this.#pingedAtMs = nowMs;
-        const request = new Request(encodeBare(opcode.ping), (sent) => this.#onSend(sent), () => undefined);
+        const request = new Request(
+          encodeBare(opcode.ping),
+          (sent) => this.#onSend(sent),
+          () => undefined,
+        );
         request.header.xid = xid.ping;
         this.#transmit(request);
       }

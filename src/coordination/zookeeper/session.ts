@@ -20,10 +20,11 @@ import type {
   WriteOutcome,
   Znode,
 } from '../port.js';
-import { meaningOf, nameOf, nodeExists, noNode, ok } from './codes.js';
+import { prepareRoot } from './chroot.js';
+import { meaningOf, nameOf, noNode, ok } from './codes.js';
 import { type Answer, Connection, replyBodyAt } from './connection.js';
-import type { Server } from './servers.js';
-import { type WatchKind, Watches } from './watches.js';
+import { nameOfServer, type Server } from './servers.js';
+import { Watches } from './watches.js';
 import { decodeMulti, type Encoded, encodeMulti, encodeRead, encodeSync, opcode, Reader } from './wire.js';
 
 export type SessionSettings = {
@@ -41,6 +42,7 @@ const newSessionMsMax = 5_000;
 
 export class ZooKeeperSession implements Session {
   readonly #settings: SessionSettings;
+  readonly #root: string;
   readonly #runtime: Runtime;
   readonly #events: Emitter<SessionEvents>;
   readonly #watches = new Watches();
@@ -48,20 +50,25 @@ export class ZooKeeperSession implements Session {
   #state: SessionState = 'connecting';
   #sessionId: SessionId | null = null;
   #connection: Connection;
-  /** Whether this session has its chroot and was announced as connected. */
+  /** Whether this connection's session has its chroot and was announced as connected. */
   #prepared = false;
+  /** Changes whenever the connection comes or goes: tells an answer's own connection from a later one. */
+  #ups = 0;
   /** The zxid up to which all watches have told of changes; kept until a reconnect has set all of them again. */
   #watchedUpTo: Buffer | null = null;
   /** Sessions given up since the last one that was connected. */
   #failures = 0;
-  #timer: Timer | null = null;
-  #trouble = 'no attempt has ended yet';
+  #lostTimer: Timer | null = null;
+  #renewTimer: Timer | null = null;
+  /** Why the last attempt to reach ZooKeeper failed. */
+  #trouble = 'no attempt to connect has ended yet';
   #closing: Promise<void> | null = null;
 
   constructor(settings: SessionSettings, runtime: Runtime) {
     this.#settings = settings;
     this.#runtime = runtime;
     this.#events = new Emitter((error) => runtime.log.error({ error }, 'a session listener threw'));
+    this.#root = settings.chroot === '' ? '/' : settings.chroot;
     this.#connection = this.#newConnection();
   }
 
@@ -88,7 +95,7 @@ export class ZooKeeperSession implements Session {
   prove(deadlineMs: number = this.timeoutMs): Promise<boolean> {
     return new Promise((resolve) => {
       if (this.#state !== 'connected') return resolve(false);
-      this.#connection.send(encodeSync(this.#absolute('/')), deadlineMs, (answer) =>
+      this.#connection.send(encodeSync(this.#root), deadlineMs, (answer) =>
         resolve(answer.kind === 'answered' && answer.err === ok && this.trusted()),
       );
     });
@@ -97,25 +104,25 @@ export class ZooKeeperSession implements Session {
   write(ops: readonly WriteOp[], options: WriteOptions = {}): Promise<WriteOutcome> {
     return new Promise((resolve) => {
       const encoded = encodeMulti(ops, (path) => this.#absolute(path));
-      if (this.#state !== 'connected') return resolve({ kind: 'notSent', why: `the session is ${this.#state}` });
+      if (this.#state !== 'connected')
+        return resolve({ kind: 'notSent', why: `the session is ${this.#state}` });
       if (options.session !== undefined && options.session !== this.#sessionId) {
         return resolve({ kind: 'notSent', why: `the session is now ${this.#sessionId}` });
       }
-      this.#connection.send(encoded, options.deadlineMs ?? this.timeoutMs, (answer) =>
-        resolve(answer.kind === 'answered' ? this.#outcomeOf(answer) : answer),
-      );
+      this.#connection.send(encoded, options.deadlineMs ?? this.timeoutMs, (answer) => {
+        if (answer.kind !== 'answered') return resolve(answer);
+        try {
+          resolve(this.#outcomeOf(answer));
+        } catch (error) {
+          resolve({ kind: 'unknown', why: 'the answer could not be read' });
+          throw error;
+        }
+      });
     });
   }
 
   read(path: string, watcher?: WatchListener): Promise<Znode | null> {
-    const absolute = this.#absolute(path);
-    const untilMs = this.#deadline();
-    return this.#ask(encodeRead(opcode.getData, absolute, watcher !== undefined), untilMs, (answer) => {
-      if (answer.err === noNode) return watcher === undefined ? null : this.#awaitCreation(absolute, watcher, untilMs);
-      if (watcher !== undefined) this.#watches.add('data', absolute, watcher);
-      const reader = new Reader(answer.frame, replyBodyAt);
-      return { data: reader.data(), stat: reader.stat() };
-    });
+    return this.#readNode(this.#absolute(path), watcher, this.#deadline());
   }
 
   children(path: string, watcher?: WatchListener): Promise<string[] | null> {
@@ -129,7 +136,7 @@ export class ZooKeeperSession implements Session {
   }
 
   sync(): Promise<bigint> {
-    return this.#ask(encodeSync(this.#absolute('/')), this.#deadline(), (answer) => answer.zxid);
+    return this.#ask(encodeSync(this.#root), this.#deadline(), (answer) => answer.zxid);
   }
 
   on<Kind extends keyof SessionEvents>(
@@ -170,9 +177,10 @@ export class ZooKeeperSession implements Session {
   }
 
   async #close(): Promise<void> {
-    this.#timer?.cancel();
+    this.#lostTimer?.cancel();
+    this.#renewTimer?.cancel();
     this.#enter('closed', 'close() was called');
-    for (const waiter of [...this.#waiters]) waiter.reject(closedError());
+    for (const waiter of this.#waiters) waiter.reject(closedError());
     this.#watches.takeAll(); // Nobody is told: who closes does not wait for changes.
     await this.#connection.close();
   }
@@ -181,53 +189,188 @@ export class ZooKeeperSession implements Session {
     const { servers, timeoutMs, trustMarginMs } = this.#settings;
     const firstServer = Math.floor(this.#runtime.random.roll() * servers.length);
     this.#prepared = false;
-    const connection: Connection = new Connection(
-      { servers, firstServer, timeoutMs, trustMarginMs },
-      this.#runtime,
-      {
-        up: (resumed) => this.#onUp(resumed),
-        down: (cause) => this.#onDown(cause),
-        expired: (cause) => this.#onLost(cause),
-        changed: (eventType, path) => this.#notify(this.#watches.take(eventType, path)),
-      },
-    );
-    return connection;
+    this.#watchedUpTo = null;
+    return new Connection({ servers, firstServer, timeoutMs, trustMarginMs }, this.#runtime, {
+      up: () => this.#onUp(),
+      down: (cause) => this.#onDown(cause),
+      expired: (cause) => this.#onLost(cause),
+      changed: (eventType, path) => this.#notify(this.#watches.take(eventType, path)),
+    });
   }
 
-  #onUp(resumed: boolean): void {
-    this.#timer?.cancel();
-    this.#sessionId = this.#connection.sessionId;
-    if (!this.#prepared) return this.#prepare();
-    if (resumed) this.#rewatch();
-    this.#connection.send(encodeSync(this.#absolute('/')), this.timeoutMs, () => undefined);
-    this.#enterConnected('the same session, on a new connection');
+  #onUp(): void {
+    this.#lostTimer?.cancel();
+    this.#lostTimer = null;
+    this.#ups += 1;
+    if (!this.#prepared) return void this.#prepare(this.#ups);
+    this.#rewatch(this.#ups);
+    this.#connection.send(encodeSync(this.#root), this.timeoutMs, () => undefined);
+    this.#enterConnected('reconnected within the session');
   }
 
   /** A new session is announced once it has seen the leader's state and its chroot exists. */
-  #prepare(): void {
-    const { chroot } = this.#settings;
-    const root = this.#absolute('/');
-    const giveUp = (why: string): void => {
-      this.#connection.discard(why);
-      this.#renew(`the session could not be prepared: ${why}`);
-    };
-    const then = (answer: Answer, next: (err: number) => void): void => {
-      if (answer.kind !== 'answered') return; // The connection went down; its next `up` comes here again.
-      next(answer.err);
-    };
-    const ready = (): void => {
-      this.#prepared = true;
-      this.#enterConnected('a new session');
-    };
-    this.#connection.send(encodeSync(root), this.timeoutMs, () => undefined);
-    this.#connection.send(encodeRead(opcode.exists, root, false), this.timeoutMs, (found) =>
-      then(found, (err) => {
-        if (err === ok) return ready();
-        if (err !== noNode) return giveUp(nameOf(err));
-        this.#createChroot(chroot, ready, giveUp);
-      }),
+  async #prepare(up: number): Promise<void> {
+    const trouble = await prepareRoot(this.#connection, this.#root);
+    if (up !== this.#ups || this.#state === 'closed') return; // It went down meanwhile: its next `up` tries again.
+    if (trouble !== null) return this.#onLost(`the session could not be prepared: ${trouble}`);
+    this.#prepared = true;
+    this.#sessionId = this.#connection.sessionId;
+    this.#failures = 0;
+    this.#enterConnected('a new session');
+  }
+
+  /** The server has forgotten the watches of the last connection; it tells of what changed since at once. */
+  #rewatch(up: number): void {
+    const pieces = this.#watches.encode(this.#watchedUpTo ?? this.#connection.zxid);
+    let unanswered = pieces.length;
+    if (unanswered === 0) this.#watchedUpTo = null;
+    for (const piece of pieces) {
+      this.#connection.send(piece, this.timeoutMs, (answer) => {
+        if (up !== this.#ups) return;
+        if (answer.kind !== 'answered' || answer.err !== ok) {
+          return this.#connection.reconnect('the watches could not be set again');
+        }
+        unanswered -= 1;
+        if (unanswered === 0) this.#watchedUpTo = null;
+      });
+    }
+  }
+
+  #onDown(cause: string): void {
+    if (this.#state === 'closed') return;
+    this.#ups += 1;
+    this.#trouble = cause;
+    this.#watchedUpTo ??= this.#connection.zxid;
+    if (this.#state === 'connected') this.#enter('suspended', cause);
+    else this.#runtime.log.warn({ cause, state: this.#state }, 'ZooKeeper cannot be reached');
+    if (!this.#connection.established) return;
+    this.#lostTimer ??= this.#runtime.clock.after(this.timeoutMs, () =>
+      this.#onLost(`no connection for the session timeout of ${this.timeoutMs} ms; last: ${this.#trouble}`),
     );
   }
 
-  #todo(): void {}
+  #onLost(cause: string): void {
+    this.#ups += 1;
+    this.#lostTimer?.cancel();
+    this.#lostTimer = null;
+    this.#trouble = cause;
+    if (this.#prepared) this.#enter('lost', cause);
+    else this.#runtime.log.warn({ cause }, 'a ZooKeeper session was given up before it was ready');
+    this.#notify(this.#watches.takeAll());
+    this.#connection.discard(cause);
+    const bound = Math.min(newSessionMsMax, newSessionMsMin * 2 ** this.#failures);
+    this.#failures += 1;
+    const delayMs = (bound * (1 + this.#runtime.random.roll())) / 2;
+    this.#renewTimer = this.#runtime.clock.after(delayMs, () => this.#renew(), { keepAlive: true });
+  }
+
+  #renew(): void {
+    this.#connection = this.#newConnection();
+    this.#enter('connecting', 'a new session is asked for');
+  }
+
+  #enterConnected(cause: string): void {
+    this.#enter('connected', cause);
+    for (const waiter of this.#waiters) waiter.resolve();
+  }
+
+  #enter(state: SessionState, cause: string): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    const event = { state, sessionId: this.#sessionId, cause };
+    const level = state === 'suspended' || state === 'lost' ? 'warn' : 'info';
+    this.#runtime.log[level](event, `ZooKeeper session ${state}`);
+    queueMicrotask(() => this.#events.emit('state', event));
+  }
+
+  #notify(listeners: readonly WatchListener[]): void {
+    for (const listener of listeners) {
+      queueMicrotask(() => {
+        try {
+          listener();
+        } catch (error) {
+          this.#runtime.log.error({ error }, 'a watch listener threw');
+        }
+      });
+    }
+  }
+
+  /** Asks until it is answered, over reconnects and sessions; `decode` runs before any later watch event is read. */
+  #ask<T>(encoded: Encoded, untilMs: number, decode: (answer: Answered) => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const send = (): void => {
+        const leftMs = untilMs - this.#runtime.clock.monotonic();
+        if (this.#state !== 'connected') return void this.connected(leftMs).then(send, reject);
+        if (leftMs <= 0) return reject(this.#unavailable());
+        this.#connection.send(encoded, leftMs, (answer) => {
+          if (answer.kind !== 'answered') return send();
+          if (answer.err !== ok && answer.err !== noNode)
+            return reject(this.#unavailable(nameOf(answer.err)));
+          try {
+            resolve(decode(answer));
+          } catch (error) {
+            reject(this.#unavailable('the answer could not be read'));
+            throw error;
+          }
+        });
+      };
+      send();
+    });
+  }
+
+  #readNode(path: string, watcher: WatchListener | undefined, untilMs: number): Promise<Znode | null> {
+    return this.#ask(encodeRead(opcode.getData, path, watcher !== undefined), untilMs, (answer) => {
+      if (answer.err === noNode)
+        return watcher === undefined ? null : this.#awaitCreation(path, watcher, untilMs);
+      if (watcher !== undefined) this.#watches.add('data', path, watcher);
+      const reader = new Reader(answer.frame, replyBodyAt);
+      return { data: reader.data(), stat: reader.stat() };
+    });
+  }
+
+  /** There was no node; unless it has come meanwhile, `watcher` waits for it. */
+  #awaitCreation(path: string, watcher: WatchListener, untilMs: number): Promise<Znode | null> {
+    return this.#ask(encodeRead(opcode.exists, path, true), untilMs, (answer) => {
+      if (answer.err === ok) return this.#readNode(path, watcher, untilMs);
+      this.#watches.add('exist', path, watcher);
+      return null;
+    });
+  }
+
+  #outcomeOf(answer: Answered): WriteOutcome {
+    if (answer.err !== ok) return failure(answer.err, 0);
+    const reply = decodeMulti(new Reader(answer.frame, replyBodyAt), (path) => this.#relative(path));
+    if (reply.kind === 'failed') return failure(reply.code, reply.index);
+    return { kind: 'applied', results: reply.results, zxid: answer.zxid };
+  }
+
+  #deadline(): number {
+    return this.#runtime.clock.monotonic() + this.timeoutMs;
+  }
+
+  #absolute(path: string): string {
+    return path === '/' ? this.#root : this.#settings.chroot + path;
+  }
+
+  #relative(path: string): string {
+    return path.slice(this.#settings.chroot.length) || '/';
+  }
+
+  #unavailable(why: string = this.#trouble): ClaimkeeperError {
+    return new ClaimkeeperError(
+      'ZOOKEEPER_UNAVAILABLE',
+      `ZooKeeper at ${this.#settings.servers.map(nameOfServer).join(',')} did not answer in time (session ${this.#state}): ${why}`,
+    );
+  }
+}
+
+function closedError(): ClaimkeeperError {
+  return new ClaimkeeperError('CLOSED', 'the ZooKeeper session was closed by this process');
+}
+
+function failure(code: number, index: number): WriteOutcome {
+  const meaning = meaningOf(code);
+  if (meaning.kind === 'refused') return { ...meaning, index };
+  const why = `the server answered ${nameOf(code)}`;
+  return meaning.kind === 'unknown' ? { kind: 'unknown', why } : { kind: 'notSent', why };
 }

@@ -1,0 +1,161 @@
+// setup.mjs: makes a checkout ready to start and to test: Node, packages, build, servers. Runs before `npm start` and
+// `npm test`, with nothing but Node; silent and quick when there is nothing to do.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const nodeMin = { major: 20, minor: 19 };
+
+checkNode();
+if (!packagesAreCurrent()) {
+  announce('Installing the packages of package-lock.json (npm ci)');
+  installPackages();
+}
+if (!buildIsCurrent()) {
+  announce('Building (npm run build)');
+  run('npm', ['run', '--silent', 'build'], { orFail: 'The build failed' });
+}
+await provideServers();
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const { major: majorMin, minor: minorMin } = nodeMin;
+  if (major > majorMin || (major === majorMin && minor >= minorMin)) return;
+  fail(`Claimkeeper needs Node.js ${majorMin}.${minorMin} or newer; this is ${process.version}.`);
+}
+
+/** Compares what npm says it installed with what the lock file asks for: times say little after a checkout. */
+function packagesAreCurrent() {
+  const installedFile = join(root, 'node_modules', '.package-lock.json');
+  if (!existsSync(installedFile)) return false;
+  const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
+  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  return Object.entries(wanted).every(([path, entry]) => {
+    const found = installed[path];
+    return path === '' || (found === undefined ? entry.optional === true : found.version === entry.version);
+  });
+}
+
+/** npm 11 refuses a lock file that leaves out another platform's optional package; `install` takes the same versions. */
+function installPackages() {
+  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  if (attempt('npm', ['ci', ...options]).status === 0) return;
+  run('npm', ['install', '--no-save', ...options], { orFail: 'npm could not install the packages' });
+}
+
+function buildIsCurrent() {
+  const built = modifiedMs(join(root, 'dist', 'infra', 'servers.js'));
+  const sources = ['src', 'infra', 'examples'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)),
+  );
+  const settings = ['package.json', 'tsconfig.json', 'tsconfig.build.json'].map((name) => join(root, name));
+  return [...sources, ...settings].every((path) => modifiedMs(path) <= built);
+}
+
+function modifiedMs(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+/** In this order: the environment, programs on this machine, Debian packages, Docker Compose. */
+async function provideServers() {
+  const { findServers } = await import('../dist/infra/servers.js');
+  const missing = () => {
+    const found = findServers();
+    return {
+      zookeeper: !process.env.ZOOKEEPER_URL && found.zookeeper === null,
+      redis: !process.env.REDIS_URL && found.redis === null,
+    };
+  };
+  const needed = (servers) => Object.keys(servers).filter((name) => servers[name]);
+  if (needed(missing()).length === 0) return;
+  if (process.getuid?.() === 0 && onPath('apt-get')) installDebianPackages(missing());
+  const services = needed(missing());
+  if (services.length === 0 || composeUp(services)) return;
+  fail(
+    [
+      `${services.map((name) => (name === 'redis' ? 'Redis' : 'ZooKeeper')).join(' and ')} not found. One of these helps:`,
+      '  Debian, Ubuntu   sudo apt-get install libzookeeper-java default-jre-headless redis-server',
+      '  macOS            brew install zookeeper redis',
+      '  Docker           start the engine, and run this again',
+      '  elsewhere        set ZOOKEEPER_URL=host:port and REDIS_URL=redis://host:port, or unpack a ZooKeeper release,',
+      '                   name it in CLAIMKEEPER_ZOOKEEPER_HOME, and have java and redis-server on the PATH',
+    ].join('\n'),
+  );
+}
+
+function installDebianPackages(missing) {
+  const packages = [
+    ...(missing.zookeeper ? ['libzookeeper-java', 'default-jre-headless'] : []),
+    ...(missing.redis ? ['redis-server'] : []),
+  ];
+  announce(`Installing ${packages.join(', ')} with apt-get (once)`);
+  withoutServiceStarts(() => {
+    // Where one list of packages cannot be had, those that there are may do.
+    run('apt-get', ['update']);
+    run('apt-get', ['install', '-y', '--no-install-recommends', ...packages]);
+  });
+}
+
+/** Only the programs are wanted: a policy of 101 ("forbidden") keeps the packages from starting their services. */
+function withoutServiceStarts(install) {
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
+}
+
+/** Whether the services of compose.yaml run; dist/infra/servers.js knows their ports. */
+function composeUp(services) {
+  if (!onPath('docker') || spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status !== 0)
+    return false;
+  announce(`Starting ${services.join(' and ')} with Docker Compose (infra/compose.yaml)`);
+  return run('docker', [
+    'compose',
+    '-f',
+    join(root, 'infra', 'compose.yaml'),
+    'up',
+    '-d',
+    '--wait',
+    ...services,
+  ]);
+}
+
+function onPath(program) {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
+}
+
+/** Whether the command succeeded; what it printed is shown only when it did not. */
+function run(command, args, { orFail } = {}) {
+  const done = attempt(command, args);
+  if (done.status === 0) return true;
+  process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}${done.error?.message ?? ''}\n`);
+  if (orFail !== undefined) fail(orFail);
+  return false;
+}
+
+function attempt(command, args) {
+  return spawnSync(command, args, {
+    cwd: root,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    shell: process.platform === 'win32', // npm is a script there
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+function announce(line) {
+  console.log(`claimkeeper: ${line} …`);
+}
+
+function fail(message) {
+  console.error(`claimkeeper: ${message}`);
+  process.exit(1);
+}

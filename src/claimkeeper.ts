@@ -1,0 +1,364 @@
+// claimkeeper.ts: what a program connects to. Owns the wiring of session, ledger and delivery, and their order at start and
+// end; what each does is in its own folder.
+
+import { z } from 'zod';
+import { Commits, ensureTree, Generation, openSession, type Session } from './coordination/index.js';
+import { Deliveries, Intake } from './delivery/index.js';
+import {
+  ClaimkeeperError,
+  decodeRecord,
+  type EpochMs,
+  type Json,
+  limits,
+  type Name,
+  parseName,
+  parseSubmission,
+  parseTaskId,
+  type State,
+  type SubmissionInput,
+  type TaskId,
+  type TaskRecord,
+  type WorkerId,
+} from './domain/index.js';
+import {
+  type AcceptOutcome,
+  accept,
+  cancel,
+  type LedgerContext,
+  readHeld,
+  recordPath,
+  replay,
+  resolve,
+  treePaths,
+} from './ledger/index.js';
+import {
+  createLogger,
+  type Logger,
+  type Runtime,
+  type Service,
+  systemClock,
+  systemRandom,
+} from './runtime/index.js';
+import { Scheduler } from './scheduler/index.js';
+import { type TaskType, Worker } from './worker/index.js';
+
+const dayMs = 24 * 3_600_000;
+
+const optionsSchema = z.strictObject({
+  zookeeper: z.string().min(1),
+  redis: z.string().min(1),
+  chroot: z.string().default('/claimkeeper'),
+  prefix: z.string().min(1).default('claimkeeper'),
+  sessionTimeoutMs: z.int().min(1_000).max(600_000).default(10_000),
+  requestMsMax: z.int().min(100).max(600_000).default(10_000),
+  graceMs: z.int().min(0).max(600_000).default(1_000),
+  reconcileEveryMs: z.int().min(100).default(30_000),
+  dedupWindowMs: z
+    .int()
+    .min(0)
+    .default(7 * dayMs),
+  historyMs: z
+    .int()
+    .min(1)
+    .default(30 * dayMs),
+  log: z.custom<Logger>().optional(),
+});
+
+export type ConnectOptions = {
+  /** `host:port[,host:port…]`. */
+  readonly zookeeper: string;
+  /** `redis://…` */
+  readonly redis: string;
+  /** Root of the znode tree; default `/claimkeeper`. */
+  readonly chroot?: string;
+  /** Before every Redis key; default `claimkeeper`. */
+  readonly prefix?: string;
+  /** ZooKeeper session timeout to ask for, in ms: 1 000 – 600 000, default 10 000. A dead worker's tasks are seen after it. */
+  readonly sessionTimeoutMs?: number;
+  /** How long a submit or an operator's call may take, in ms; default 10 000. */
+  readonly requestMsMax?: number;
+  /** From a claim's vanishing to its tasks' interruption, in ms; default 1 000. */
+  readonly graceMs?: number;
+  /** Between two slow passes over the ledger, in ms; default 30 000. */
+  readonly reconcileEveryMs?: number;
+  /** How long a finished task's id is remembered in the ledger, in ms; default 7 days. */
+  readonly dedupWindowMs?: number;
+  /** How long a task can be read after it left the ledger, in ms; default 30 days. */
+  readonly historyMs?: number;
+  /** Default: warnings and errors as JSON lines on standard error. */
+  readonly log?: Logger;
+};
+
+export type Submitted = {
+  readonly id: TaskId;
+  /** False: the same task was already there. */
+  readonly created: boolean;
+  readonly state: State;
+  /** Until then at least, a submit of the same id finds this task. */
+  readonly dedupUntil: EpochMs;
+};
+
+export type SubmitManyOutcome =
+  | ({ readonly kind: 'created' | 'same' } & Submitted)
+  | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
+
+export type WorkerSettings = {
+  readonly types: readonly TaskType[];
+  /** Default `['default']`. */
+  readonly queues?: readonly string[];
+  /** Tasks run at once: 1 – 10 000, default 10. */
+  readonly concurrency?: number;
+  /** How long a stop waits for running tasks before it aborts their signals, in ms; default 30 000. */
+  readonly drainMsMax?: number;
+};
+
+const workerSchema = z.strictObject({
+  types: z.array(z.custom<TaskType>()).min(1),
+  queues: z.array(z.string()).min(1).default(['default']),
+  concurrency: z.int().min(1).max(10_000).default(10),
+  drainMsMax: z.int().min(0).max(limits.timeoutMsMax).default(30_000),
+});
+
+export type Readiness = {
+  readonly ready: boolean;
+  readonly zookeeper: Session['state'] | 'unproven' | 'halted';
+  readonly redis: 'ready' | 'away';
+};
+
+type Resolved = z.output<typeof optionsSchema>;
+
+/**
+ * Connects to ZooKeeper and Redis, and makes the znode tree when it is missing. Redis may be away.
+ * @throws ClaimkeeperError `CONFIG_INVALID`, `ZOOKEEPER_UNAVAILABLE`
+ */
+export async function connect(options: ConnectOptions): Promise<Claimkeeper> {
+  const resolved = parseOptions(optionsSchema, options, 'connect');
+  const runtime: Runtime = {
+    clock: systemClock,
+    random: systemRandom,
+    log: resolved.log ?? createLogger('warn'),
+  };
+  const { zookeeper: servers, chroot, sessionTimeoutMs: timeoutMs, requestMsMax } = resolved;
+  const session = openSession({ servers, chroot, timeoutMs }, runtime);
+  const deliveries = new Deliveries({ redisUrl: resolved.redis, prefix: resolved.prefix }, runtime);
+  const generation = new Generation(session, runtime);
+  try {
+    await session.connected(requestMsMax);
+    await ensureTree(session, treePaths);
+    await generation.prove();
+    await deliveries.start();
+  } catch (error) {
+    generation.close();
+    await Promise.all([session.close(), deliveries.stop()]);
+    throw error;
+  }
+  return new Claimkeeper(resolved, session, generation, deliveries, runtime);
+}
+
+/** One connection to a Claimkeeper installation: submits and steers tasks, and makes workers and schedulers. */
+export class Claimkeeper {
+  readonly #options: Resolved;
+  readonly #session: Session;
+  readonly #generation: Generation;
+  readonly #deliveries: Deliveries;
+  readonly #runtime: Runtime;
+  readonly #ctx: LedgerContext;
+  readonly #services = new Set<Service>();
+  #closed: Promise<void> | null = null;
+
+  constructor(
+    options: Resolved,
+    session: Session,
+    generation: Generation,
+    deliveries: Deliveries,
+    runtime: Runtime,
+  ) {
+    this.#options = options;
+    this.#session = session;
+    this.#generation = generation;
+    this.#deliveries = deliveries;
+    this.#runtime = runtime;
+    const deliver = deliveries.deliver.bind(deliveries);
+    this.#ctx = { session, commits: new Commits(session, generation), deliver, runtime };
+  }
+
+  /**
+   * Accepts a task: once this resolves, it is in the ledger.
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `NAME_INVALID`, `SUBMISSION_INVALID`, `PAYLOAD_TOO_LARGE`, `TASK_CONFLICT`,
+   * `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED`, `CLOSED`
+   */
+  async submit(input: SubmissionInput): Promise<Submitted> {
+    const [outcome] = await this.submitMany([input]);
+    if (outcome === undefined || outcome.kind === 'refused') throw outcome?.error;
+    const { id, created, state, dedupUntil } = outcome;
+    return { id, created, state, dedupUntil };
+  }
+
+  /** As {@link submit}, for many; one outcome each, in order. */
+  submitMany(inputs: readonly unknown[]): Promise<readonly SubmitManyOutcome[]> {
+    const now = this.#runtime.clock.now();
+    return Promise.all(inputs.map((input) => this.#submitOne(input, now)));
+  }
+
+  /**
+   * The task's record; from Redis's history once it has left the ledger. Null: neither knows it.
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `ZOOKEEPER_UNAVAILABLE`
+   */
+  async get(id: string): Promise<TaskRecord | null> {
+    const taskId = parseTaskId(id);
+    const held = await readHeld(this.#ctx, taskId);
+    if (held !== null) return held.record;
+    const past = this.#deliveries.available ? await this.#deliveries.getHistory(taskId) : null;
+    return past === null ? null : decodeRecord(Buffer.from(past), recordPath(taskId));
+  }
+
+  /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
+  replay(id: string): Promise<TaskRecord> {
+    return replay(this.#ctx, parseTaskId(id), this.#until());
+  }
+
+  /** @throws ClaimkeeperError as {@link replay} */
+  cancel(id: string): Promise<TaskRecord> {
+    return cancel(this.#ctx, parseTaskId(id), this.#until());
+  }
+
+  /** @throws ClaimkeeperError as {@link replay} */
+  resolve(id: string, as: 'completed' | 'failed', note: string): Promise<TaskRecord> {
+    return resolve(this.#ctx, parseTaskId(id), as, note.slice(0, limits.errorMessageCharsMax), this.#until());
+  }
+
+  /**
+   * A member of the fleet; `start()` it. Closed with this object.
+   * @throws ClaimkeeperError `CONFIG_INVALID`, `NAME_INVALID`
+   */
+  worker(settings: WorkerSettings): Worker {
+    const { types, queues, concurrency, drainMsMax } = parseOptions(workerSchema, settings, 'worker');
+    const names = [...new Set(queues)].map((queue) => parseName(queue, 'queue'));
+    const id = this.#memberId();
+    const sources = names.map(
+      (queue) =>
+        new Intake({ redisUrl: this.#options.redis, prefix: this.#options.prefix, queue }, this.#runtime),
+    );
+    const description = this.#describe(names, types, concurrency);
+    const options = { id, types, sources, concurrency, drainMsMax, description };
+    return this.#own(new Worker(options, this.#ctx, this.#generation));
+  }
+
+  /** A candidate for leading the installation; `start()` it. Closed with this object. */
+  scheduler(): Service {
+    const { graceMs, reconcileEveryMs, dedupWindowMs, historyMs } = this.#options;
+    const options = { graceMs, reconcileEveryMs, dedupWindowMs, historyMs };
+    return this.#own(new Scheduler(options, this.#memberId(), this.#ctx, this.#generation, this.#deliveries));
+  }
+
+  ready(): Readiness {
+    const { state } = this.#session;
+    const zookeeper = this.#generation.halted
+      ? 'halted'
+      : state === 'connected' && !(this.#session.trusted() && this.#generation.guard() !== null)
+        ? 'unproven'
+        : state;
+    return {
+      ready: zookeeper === 'connected',
+      zookeeper,
+      redis: this.#deliveries.available ? 'ready' : 'away',
+    };
+  }
+
+  /** Stops what was made here, in reverse order, and ends the session, so that claims vanish at once. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    for (const service of [...this.#services].reverse()) await service.stop();
+    this.#generation.close();
+    await this.#deliveries.stop();
+    await this.#session.close();
+  }
+
+  async #submitOne(input: unknown, now: EpochMs): Promise<SubmitManyOutcome> {
+    try {
+      if (this.#closed !== null)
+        throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
+      const task = parseSubmission(input, now);
+      return this.#outcomeOf(task.id, await accept(this.#ctx, task, this.#until()));
+    } catch (error) {
+      if (error instanceof ClaimkeeperError) return { kind: 'refused', error };
+      throw error;
+    }
+  }
+
+  #outcomeOf(id: TaskId, outcome: AcceptOutcome): SubmitManyOutcome {
+    switch (outcome.kind) {
+      case 'created':
+      case 'same': {
+        const { state, finishedAt } = outcome.record;
+        const from = finishedAt ?? this.#runtime.clock.now();
+        const dedupUntil = (from + this.#options.dedupWindowMs) as EpochMs;
+        return { kind: outcome.kind, id, created: outcome.kind === 'created', state, dedupUntil };
+      }
+      case 'conflict':
+        throw new ClaimkeeperError(
+          'TASK_CONFLICT',
+          `task ${id} exists with other content: use another id, or submit what it was first submitted with`,
+          { field: 'id' },
+        );
+      case 'unavailable':
+        throw this.#unavailable(id, outcome.sent);
+    }
+  }
+
+  #unavailable(id: TaskId, sent: boolean): ClaimkeeperError {
+    if (this.#generation.halted) {
+      return new ClaimkeeperError(
+        'GENERATION_CHANGED',
+        `task ${id} was not accepted: an operator must confirm the restore`,
+      );
+    }
+    return sent
+      ? new ClaimkeeperError(
+          'OUTCOME_UNKNOWN',
+          `task ${id} may have been accepted: submit it again to learn it`,
+        )
+      : new ClaimkeeperError(
+          'ZOOKEEPER_UNAVAILABLE',
+          `task ${id} was not accepted: ZooKeeper did not answer in time`,
+        );
+  }
+
+  #until(): { readonly deadlineMs: number } {
+    return { deadlineMs: this.#options.requestMsMax };
+  }
+
+  #memberId(): WorkerId {
+    return `${process.pid}-${this.#runtime.random.nonce()}` as WorkerId;
+  }
+
+  #describe(queues: readonly Name[], types: readonly TaskType[], concurrency: number): Json {
+    return {
+      pid: process.pid,
+      queues,
+      types: types.map(({ name }) => name),
+      concurrency,
+      startedAt: this.#runtime.clock.now(),
+    };
+  }
+
+  #own<S extends Service>(service: S): S {
+    this.#services.add(service);
+    return service;
+  }
+}
+
+function parseOptions<S extends z.ZodType>(schema: S, options: unknown, what: string): z.output<S> {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const at = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue?.path.join('.');
+  throw new ClaimkeeperError(
+    'CONFIG_INVALID',
+    `${what}: ${at === '' ? 'options' : at}: ${issue?.message ?? 'not valid'}`,
+  );
+}

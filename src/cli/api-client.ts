@@ -1,0 +1,96 @@
+// api-client.ts: the API from the outside. Owns requests and the reading of answers; what is asked belongs to the commands.
+
+import { ClaimkeeperError, type ErrorCode, errorRegistry, limits, parseTaskId } from '../domain/index.js';
+import type { Problem, TaskView } from '../http/index.js';
+import type { Clock } from '../runtime/index.js';
+
+export type SubmitReply =
+  | {
+      readonly kind: 'created' | 'same';
+      readonly id: string;
+      readonly state: string;
+      readonly dedupUntil: string;
+    }
+  | { readonly kind: 'refused'; readonly error: Problem };
+
+/** The API answers within `limits.requestMsMax`, be it with an error; the rest is for the way. */
+const answerMsMax = limits.requestMsMax + 5_000;
+
+export class ApiClient {
+  readonly #base: URL;
+  readonly #clock: Clock;
+
+  constructor(base: string, clock: Clock) {
+    this.#base = new URL(base.endsWith('/') ? base : `${base}/`);
+    this.#clock = clock;
+  }
+
+  /** At most `limits.batchTasksMax`; one reply each, in order. Repeating it does no harm: the ids tell. */
+  async submit(inputs: readonly unknown[]): Promise<readonly SubmitReply[]> {
+    const { outcomes } = (await this.#ask('POST', 'v1/tasks/batch', { tasks: inputs })) as {
+      outcomes: readonly SubmitReply[];
+    };
+    return outcomes;
+  }
+
+  async get(id: string): Promise<TaskView> {
+    return (await this.#ask('GET', `v1/tasks/${encodeURIComponent(parseTaskId(id))}`)) as TaskView;
+  }
+
+  async replay(id: string): Promise<TaskView> {
+    return (await this.#ask('POST', `v1/tasks/${encodeURIComponent(parseTaskId(id))}/replay`)) as TaskView;
+  }
+
+  /** @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE` */
+  async #ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<unknown> {
+    const url = new URL(path, this.#base);
+    const overdue = new AbortController();
+    const timer = this.#clock.after(answerMsMax, () => overdue.abort(), { keepAlive: true });
+    try {
+      const sent =
+        body === undefined
+          ? {}
+          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+      const response = await fetch(url, { method, signal: overdue.signal, ...sent });
+      return answerOf(url, response.status, await response.text());
+    } catch (error) {
+      if (error instanceof ClaimkeeperError) throw error;
+      const why = overdue.signal.aborted ? `no answer within ${answerMsMax} ms` : causeOf(error);
+      throw unreachable(url, why, error);
+    } finally {
+      timer.cancel();
+    }
+  }
+}
+
+function answerOf(url: URL, status: number, text: string): unknown {
+  const answer = parseJson(text);
+  if (typeof answer !== 'object' || answer === null)
+    throw unreachable(url, `it answered ${status} without JSON`);
+  if (status < 400) return answer;
+  const { code, detail, field } = answer as Partial<Problem>;
+  if (code === undefined || !Object.hasOwn(errorRegistry, code)) {
+    throw unreachable(url, `it answered ${status}, and not as the API does`);
+  }
+  throw new ClaimkeeperError(code as ErrorCode, String(detail), field === undefined ? {} : { field });
+}
+
+function unreachable(url: URL, why: string, cause?: unknown): ClaimkeeperError {
+  return new ClaimkeeperError('API_UNREACHABLE', `no answer from the API at ${url.origin}: ${why}`, {
+    cause,
+  });
+}
+
+/** fetch says only that it failed; why is in the cause. */
+function causeOf(error: unknown): string {
+  const { cause, message } = error as { cause?: { code?: string; message?: string }; message?: string };
+  return cause?.code ?? cause?.message ?? message ?? String(error);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

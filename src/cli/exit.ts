@@ -1,0 +1,23 @@
+// exit.ts: what a command's exit code says. Part of the command line's contract: a code keeps its meaning.
+
+import { CommanderError } from 'commander';
+import { ClaimkeeperError } from '../domain/index.js';
+
+export const exitCodes = { ok: 0, failed: 1, usage: 2, conflict: 3, unavailable: 4 } as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+export const exitCodesHelp = `
+Exit codes:
+  0  done
+  1  failed, or refused for what it contains
+  2  the command line, the environment or the module is not valid
+  3  no such task, or it conflicts with what is there
+  4  ZooKeeper or the API cannot be reached now: the same command may succeed later`;
+
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (!(error instanceof ClaimkeeperError)) return exitCodes.failed;
+  if (error.code === 'CONFIG_INVALID') return exitCodes.usage;
+  if (error.status === 404 || error.status === 409) return exitCodes.conflict;
+  return error.retryable && error.status === 503 ? exitCodes.unavailable : exitCodes.failed;
+}

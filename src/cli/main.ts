@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+// main.ts: the program `claimkeeper`. Owns the process around the command line: its streams, its exit.
+
+import { readFileSync } from 'node:fs';
+import { run } from './program.js';
+
+const code = await run(process.argv.slice(2), versionOfPackage(), {
+  env: process.env,
+  stdin: process.stdin,
+  print: (line) => void process.stdout.write(`${line}\n`),
+  say: (line) => void process.stderr.write(`${line}\n`),
+});
+// What is left (a connection that never came about) must not keep a process that is done.
+process.stdout.write('', () => process.exit(code));
+
+/** The package's, wherever the build has put this file below it. */
+function versionOfPackage(): string {
+  for (let folder = new URL('./', import.meta.url); ; folder = new URL('../', folder)) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL('package.json', folder), 'utf8'));
+      if (name === 'claimkeeper') return String(version);
+    } catch {
+      // Not here; further up.
+    }
+    if (folder.pathname === '/') return 'unknown';
+  }
+}

@@ -1,0 +1,83 @@
+// serve.ts: the processes that serve: API, scheduler, worker. Owns the order of their start and end; what they do is the
+// library's.
+
+import { createApi } from '../http/index.js';
+import { type Claimkeeper, connect, type TaskType } from '../index.js';
+import {
+  type Config,
+  createLogger,
+  type Runtime,
+  type Service,
+  startAll,
+  systemClock,
+  systemRandom,
+} from '../runtime/index.js';
+import { toldToStop } from './lifetime.js';
+import type { Terminal } from './terminal.js';
+
+export function runtimeOf(config: Config): Runtime {
+  return { clock: systemClock, random: systemRandom, log: createLogger(config.logLevel) };
+}
+
+export function connectTo(config: Config, { log }: Runtime): Promise<Claimkeeper> {
+  const { zookeeper, chroot, redis, prefix, sessionTimeoutMs } = config;
+  return connect({ zookeeper, chroot, redis, prefix, sessionTimeoutMs, log });
+}
+
+export function serveApi(config: Config, terminal: Terminal): Promise<void> {
+  return serve(config, (keeper, runtime) => [apiService(keeper, config, runtime, terminal)]);
+}
+
+export function serveScheduler(config: Config): Promise<void> {
+  return serve(config, (keeper) => [keeper.scheduler()]);
+}
+
+export function serveWorker(config: Config, types: readonly TaskType[]): Promise<void> {
+  const { queues, concurrency } = config;
+  return serve(config, (keeper) => [keeper.worker({ types, queues, concurrency })]);
+}
+
+export function apiService(
+  keeper: Claimkeeper,
+  { host, port }: Config,
+  runtime: Runtime,
+  terminal: Terminal,
+): Service {
+  const api = createApi({ tasks: keeper, runtime });
+  return {
+    async start() {
+      const url = await api.listen({ host, port });
+      if (!isLoopback(host)) {
+        runtime.log.warn(
+          { host },
+          'the API asks for no password: whoever reaches this address may submit tasks',
+        );
+      }
+      terminal.print(`listening on ${url}`);
+    },
+    stop: () => api.close(),
+  };
+}
+
+/** Connects, starts, and stops when told to: in reverse order, the session last. */
+async function serve(
+  config: Config,
+  make: (keeper: Claimkeeper, runtime: Runtime) => readonly Service[],
+): Promise<void> {
+  const runtime = runtimeOf(config);
+  const told = toldToStop(runtime.clock);
+  const keeper = await Promise.race([connectTo(config, runtime), told.then(() => null)]);
+  if (keeper === null) return;
+  try {
+    const stop = await startAll(make(keeper, runtime));
+    if (process.connected) process.send?.('ready');
+    runtime.log.info({ reason: await told }, 'stopping');
+    await stop();
+  } finally {
+    await keeper.close();
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}

@@ -1,0 +1,27 @@
+// api.ts: the API's server. Owns where it listens, and its end.
+
+import type { AddressInfo } from 'node:net';
+import { type ApiOptions, buildApp } from './app.js';
+
+export type Api = {
+  /** Only there; port 0: any free one. Resolves with the address as a URL. */
+  listen(where: { readonly host: string; readonly port: number }): Promise<string>;
+  /** Refuses new connections, answers what is being asked, then resolves. Idempotent. */
+  close(): Promise<void>;
+};
+
+export function createApi(options: ApiOptions): Api {
+  const app = buildApp(options);
+  let closing: Promise<void> | null = null;
+  return {
+    async listen({ host, port }) {
+      await app.listen({ host, port });
+      const { address, port: actual, family } = app.server.address() as AddressInfo;
+      return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+    },
+    close() {
+      closing ??= app.close();
+      return closing;
+    },
+  };
+}

@@ -1,0 +1,26 @@
+// port.ts: what the API asks of the product. The library's `Claimkeeper` fits; the tests' twin is theirs.
+
+import type { ClaimkeeperError, EpochMs, State, TaskId, TaskRecord } from '../domain/index.js';
+
+export type SubmitOutcome =
+  | {
+      /** `same`: a task of that id and content was accepted before. */
+      readonly kind: 'created' | 'same';
+      readonly id: TaskId;
+      readonly state: State;
+      /** Until then the same id means the same task. */
+      readonly dedupUntil: EpochMs;
+    }
+  | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
+
+export interface TaskService {
+  /** Inputs as they came, validated by `parseSubmission`. One outcome per input, in order; never rejects for one's fault. */
+  submitMany(inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]>;
+  get(id: string): Promise<TaskRecord | null>;
+  /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
+  replay(id: string): Promise<TaskRecord>;
+  ready(): Readiness;
+}
+
+/** `ready`: tasks can be accepted. The others say in a word how each server is; Redis being away does not forbid it. */
+export type Readiness = { readonly ready: boolean; readonly zookeeper: string; readonly redis: string };

@@ -1,0 +1,32 @@
+export {
+  Claimkeeper,
+  type ConnectOptions,
+  connect,
+  type Readiness,
+  type SubmitManyOutcome,
+  type Submitted,
+  type WorkerSettings,
+} from './claimkeeper.js';
+export {
+  ClaimkeeperError,
+  type ErrorCode,
+  errorRegistry,
+  type Json,
+  NonRetryable,
+  type OnInterrupted,
+  RetryAfter,
+  type RetryPolicy,
+  type State,
+  type SubmissionInput,
+  type TaskRecord,
+} from './domain/index.js';
+export { createLogger, type Logger } from './runtime/index.js';
+export {
+  type BreakerPolicy,
+  defineTask,
+  type HandledTask,
+  type TaskContext,
+  type TaskType,
+  type TaskTypeOptions,
+  type VerifyVerdict,
+} from './worker/index.js';

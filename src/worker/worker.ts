@@ -1,0 +1,299 @@
+// worker.ts: a member of the fleet that runs tasks. Owns its lifecycle and what must hold before it claims: connected,
+// generation proven, in-flight tasks readopted. What is claimed is dispatch.ts, how a task runs is run.ts.
+//
+//   starting → claiming ⇄ held (suspended: perhaps still ours, start nothing) → readopting (new session, P5) → claiming
+//   claiming → draining (stop: claim nothing, wait, then abort what is left) → stopped
+
+import { type Announcement, announce, ensureTree, type Generation } from '../coordination/index.js';
+import {
+  ClaimkeeperError,
+  type Held,
+  type Json,
+  type Name,
+  type TaskId,
+  type WorkerId,
+} from '../domain/index.js';
+import { claimsOf, type LedgerContext, workersPath } from '../ledger/index.js';
+import { Emitter, type Service, type Timer, type Unsubscribe } from '../runtime/index.js';
+import { settleMsMax } from './attempt.js';
+import { Breaker } from './breaker.js';
+import { Audit, readopt, type Strays } from './custody.js';
+import { dispatch, type Skills } from './dispatch.js';
+import { Gate } from './gate.js';
+import { Hold } from './hold.js';
+import { type Ending, Run } from './run.js';
+import { Slots } from './slots.js';
+import type { TaskType } from './task-type.js';
+import { verify } from './verify.js';
+
+/** A delivery, as a worker needs it. */
+export type Delivery = {
+  readonly ids: readonly TaskId[];
+  readonly redelivered: boolean;
+  done(): Promise<void>;
+  giveBack(ids: readonly TaskId[], delayMs: number): Promise<void>;
+};
+
+/** Where the deliveries of one queue come from. */
+export interface Source extends Service {
+  take(signal?: AbortSignal): Promise<Delivery | null>;
+}
+
+export type WorkerOptions = {
+  readonly id: WorkerId;
+  readonly types: readonly TaskType[];
+  readonly sources: readonly Source[];
+  /** Tasks run at once. */
+  readonly concurrency: number;
+  /** How long a stop waits for running tasks before their signals abort. */
+  readonly drainMsMax: number;
+  /** What the fleet is told of this member. */
+  readonly description: Json;
+};
+
+export type WorkerEvents = {
+  ended: { readonly id: TaskId; readonly ending: Ending };
+  readopted: { readonly tasks: number; readonly lost: number };
+  progress: { readonly id: TaskId; readonly value: Json };
+};
+
+/** Ids of a delivery wait this long for a free slot before other workers get them. */
+const holdMsMax = 250;
+/** Deliveries being claimed from at the same time. */
+const placementsMax = 4;
+/** How long to leave tasks alone that could not be claimed while ZooKeeper was away. */
+const outageDelayMs = 500;
+
+export class Worker implements Service {
+  readonly #ctx: LedgerContext;
+  readonly #generation: Generation;
+  readonly #options: WorkerOptions;
+  readonly #slots: Slots;
+  readonly #gate = new Gate();
+  readonly #events = new Emitter<WorkerEvents>();
+  readonly #runs = new Set<Run>();
+  readonly #strays: Strays = new Map();
+  readonly #audit: Audit;
+  /** No more claims. */
+  readonly #stopping = new AbortController();
+  /** No more recording: the process is about to end. */
+  readonly #end = new AbortController();
+  #skills: Skills = new Map();
+  #pumps: Promise<void>[] = [];
+  #announcement: Announcement | null = null;
+  #unsubscribe: Unsubscribe[] = [];
+  #auditTimer: Timer | null = null;
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: WorkerOptions, ctx: LedgerContext, generation: Generation) {
+    const log = ctx.runtime.log.child({ worker: options.id });
+    this.#ctx = { ...ctx, runtime: { ...ctx.runtime, log } };
+    this.#generation = generation;
+    this.#options = options;
+    this.#slots = new Slots(options.concurrency);
+    this.#audit = new Audit(this.#ctx, options.id);
+  }
+
+  get id(): WorkerId {
+    return this.#options.id;
+  }
+
+  on<Kind extends keyof WorkerEvents>(
+    kind: Kind,
+    listener: (event: WorkerEvents[Kind]) => void,
+  ): Unsubscribe {
+    return this.#events.on(kind, listener);
+  }
+
+  async start(): Promise<void> {
+    const { session, runtime } = this.#ctx;
+    const { id, types, sources, description } = this.#options;
+    await ensureTree(session, [claimsOf(id)]);
+    this.#skills = new Map(
+      types.map((type): [Name, { type: TaskType; breaker: Breaker }] => [
+        type.name,
+        { type, breaker: new Breaker(type, id, session, runtime) },
+      ]),
+    );
+    this.#unsubscribe = [
+      session.on('state', ({ state }) => {
+        if (state !== 'connected') this.#hold();
+      }),
+      this.#generation.on('halted', () => this.#gate.close()),
+      this.#generation.on('proven', () => void this.#recover()),
+    ];
+    this.#announcement = announce(
+      session,
+      `${workersPath}/${id}`,
+      Buffer.from(JSON.stringify(description)),
+      runtime,
+    );
+    await this.#announcement.start();
+    if (this.#generation.guard() !== null) await this.#recover();
+    for (const source of sources) await source.start();
+    this.#pumps = sources.map((source) => this.#pump(source));
+    this.#auditLater();
+  }
+
+  /** Claims nothing more, waits for running tasks up to `drainMsMax`, aborts and gives up what is left. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    const { clock } = this.#ctx.runtime;
+    this.#stopping.abort();
+    this.#gate.close();
+    for (const source of this.#options.sources) await source.stop();
+    await Promise.all(this.#pumps);
+    if (!(await this.#slots.idle(clock, this.#options.drainMsMax))) {
+      for (const run of this.#runs) run.abort(new ClaimkeeperError('CLOSED', 'the worker is stopping'));
+      await this.#slots.idle(clock, settleMsMax + this.#ctx.session.timeoutMs);
+    }
+    this.#end.abort();
+    this.#auditTimer?.cancel();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const { breaker } of this.#skills.values()) breaker.stop();
+    await this.#announcement?.stop();
+  }
+
+  /** Suspended or lost: start nothing; once the lease is over, stop what another worker may soon rerun (P9). */
+  #hold(): void {
+    this.#gate.close();
+    const { session, runtime } = this.#ctx;
+    const leaseMs = Math.max(0, session.trustedUntil() - runtime.clock.monotonic());
+    runtime.clock.after(leaseMs, () => {
+      if (session.trusted()) return;
+      const reason = new ClaimkeeperError('LEASE_LOST', 'the ZooKeeper session can no longer be trusted');
+      for (const run of this.#runs) if (run.isRerun) run.abort(reason);
+    });
+  }
+
+  /** Connected and the generation proven: readopt what a lost session left, then claim again. */
+  async #recover(): Promise<void> {
+    const { session, runtime } = this.#ctx;
+    const recovering = session.sessionId;
+    let tasks = 0;
+    let lost = 0;
+    try {
+      await readopt(this.#ctx, this.id, () => [...this.#runs], {
+        readopted: (count) => {
+          tasks += count;
+        },
+        lost: () => {
+          lost += 1;
+        },
+      });
+    } catch (error) {
+      runtime.log.error({ error }, 'readopting failed');
+    }
+    if (tasks + lost > 0) {
+      runtime.log.info({ session: recovering, tasks, lost }, 'in-flight tasks readopted in a new session');
+      this.#events.emit('readopted', { tasks, lost });
+    }
+    const current = session.sessionId === recovering && session.state === 'connected';
+    if (current && this.#generation.guard() !== null && !this.#stopping.signal.aborted) this.#gate.open();
+  }
+
+  async #pump(source: Source): Promise<void> {
+    const { signal } = this.#stopping;
+    const placing = new Set<Promise<void>>();
+    while (!signal.aborted) {
+      await this.#gate.opened(signal);
+      if (!(await this.#slots.available(this.#ctx.runtime.clock, 60_000, signal))) continue;
+      const delivery = await source.take(signal);
+      if (delivery === null) continue;
+      const placed = this.#place(delivery).finally(() => placing.delete(placed));
+      placing.add(placed);
+      if (placing.size >= placementsMax) await Promise.race(placing);
+    }
+    await Promise.all(placing);
+  }
+
+  /** Starts what finds a free slot soon, and gives the rest to others. */
+  async #place(delivery: Delivery): Promise<void> {
+    const { runtime } = this.#ctx;
+    let left = delivery.ids;
+    try {
+      while (left.length > 0 && this.#gate.isOpen) {
+        if (!(await this.#slots.available(runtime.clock, holdMsMax, this.#stopping.signal))) break;
+        const reserved = this.#slots.take(left.length);
+        const batch = left.slice(0, reserved);
+        const untried = await this.#claimAndStart(batch, delivery.redelivered);
+        left = [...untried, ...left.slice(reserved)];
+        if (untried.length > 0) break;
+      }
+    } catch (error) {
+      runtime.log.warn({ error, tasks: left.length }, 'could not claim: the delivery is put off');
+      return delivery.giveBack(left, outageDelayMs);
+    }
+    if (left.length === 0) return delivery.done();
+    return delivery.giveBack(left, this.#gate.isOpen || this.#stopping.signal.aborted ? 0 : outageDelayMs);
+  }
+
+  /** Uses one reserved slot for each of `batch`, or frees it; returns what is still to be taken. */
+  async #claimAndStart(batch: readonly TaskId[], alone: boolean): Promise<readonly TaskId[]> {
+    let used = 0;
+    try {
+      const { outcome, toVerify } = await dispatch(this.#ctx, this.id, this.#skills, batch, { alone });
+      if (outcome.unknown !== null) {
+        const { ref, ids } = outcome.unknown;
+        this.#strays.set(ref.nonce, { ids, since: this.#ctx.runtime.clock.monotonic() });
+      }
+      used = outcome.won.length + toVerify.length;
+      if (outcome.claim !== null) {
+        const hold = new Hold(
+          outcome.claim,
+          outcome.won.map(({ record }) => record.id),
+        );
+        for (const held of outcome.won) void this.#run(held, hold);
+      }
+      for (const held of toVerify) void this.#verify(held);
+      return outcome.untried;
+    } finally {
+      this.#slots.release(batch.length - used);
+    }
+  }
+
+  async #run(held: Held, hold: Hold): Promise<void> {
+    const skill = this.#skills.get(held.record.type);
+    if (skill === undefined) throw new Error(`claimed a task of type ${held.record.type} without a handler`);
+    const run = new Run(held, hold, {
+      ctx: this.#ctx,
+      ...skill,
+      end: this.#end.signal,
+      accepting: () => !this.#stopping.signal.aborted,
+      onProgress: (id, value) => this.#events.emit('progress', { id, value }),
+      onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
+    });
+    this.#runs.add(run);
+    await run.execute();
+    this.#runs.delete(run);
+    this.#slots.release();
+  }
+
+  async #verify(held: Held): Promise<void> {
+    const type = this.#skills.get(held.record.type)?.type;
+    try {
+      if (type !== undefined) await verify(this.#ctx, held, type, this.#end.signal);
+    } catch (error) {
+      this.#ctx.runtime.log.error({ error, task: held.record.id }, 'verifying failed');
+    } finally {
+      this.#slots.release();
+    }
+  }
+
+  #auditLater(): void {
+    const { runtime, session } = this.#ctx;
+    this.#auditTimer = runtime.clock.after(session.timeoutMs / 2, async () => {
+      const isHeld = (path: string): boolean => [...this.#runs].some((run) => run.hold.claim.path === path);
+      try {
+        if (this.#gate.isOpen) await this.#audit.run(this.#strays, isHeld, this.#end.signal);
+      } catch (error) {
+        runtime.log.debug({ error }, 'the audit of own claims was cut short');
+      }
+      if (!this.#end.signal.aborted) this.#auditLater();
+    });
+  }
+}
