@@ -1,6 +1,7 @@
 // claimkeeper.ts: what a program connects to. Owns the wiring of session, ledger and delivery, and their order at start and
 // end; what each does is in its own folder.
 
+import { hostname } from 'node:os';
 import { z } from 'zod';
 import { Commits, ensureTree, Generation, openSession, type Session } from './coordination/index.js';
 import { Deliveries, Intake } from './delivery/index.js';
@@ -24,12 +25,15 @@ import {
   type AcceptOutcome,
   accept,
   cancel,
+  claimsStanding,
   type LedgerContext,
   readHeld,
   recordPath,
   replay,
   resolve,
+  tasksOfClaim,
   treePaths,
+  workersPath,
 } from './ledger/index.js';
 import {
   createLogger,
@@ -118,6 +122,22 @@ const workerSchema = z.strictObject({
   concurrency: z.int().min(1).max(10_000).default(10),
   drainMsMax: z.int().min(0).max(limits.timeoutMsMax).default(30_000),
 });
+
+/** A worker process as the fleet knows it. */
+export type FleetMember = {
+  readonly id: WorkerId;
+  /** Of the host it runs on. */
+  readonly pid: number;
+  readonly host: string;
+  readonly queues: readonly Name[];
+  readonly types: readonly Name[];
+  readonly concurrency: number;
+  readonly startedAt: EpochMs;
+  /** Its ZooKeeper session: a new one after an expiry. */
+  readonly session: string;
+  /** What it has claimed now. */
+  readonly tasks: readonly TaskId[];
+};
 
 export type Readiness = {
   readonly ready: boolean;
@@ -228,6 +248,16 @@ export class Claimkeeper {
   }
 
   /**
+   * The workers whose ZooKeeper session is alive, with what they run. A frozen worker is listed until its session expires.
+   * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
+   */
+  async fleet(): Promise<readonly FleetMember[]> {
+    const ids = ((await this.#session.children(workersPath)) ?? []) as WorkerId[];
+    const members = await Promise.all(ids.map((id) => this.#member(id)));
+    return members.filter((member) => member !== null);
+  }
+
+  /**
    * A member of the fleet; `start()` it. Closed with this object.
    * @throws ClaimkeeperError `CONFIG_INVALID`, `NAME_INVALID`
    */
@@ -328,6 +358,20 @@ export class Claimkeeper {
         );
   }
 
+  async #member(id: WorkerId): Promise<FleetMember | null> {
+    const node = await this.#session.read(`${workersPath}/${id}`);
+    if (node === null) return null;
+    const claims = await claimsStanding(this.#ctx, id);
+    const tasks = await Promise.all(claims.map(({ path }) => tasksOfClaim(this.#ctx, path)));
+    const described = JSON.parse(node.data.toString()) as Omit<FleetMember, 'id' | 'session' | 'tasks'>;
+    return {
+      id,
+      ...described,
+      session: node.stat.ephemeralOwner ?? '',
+      tasks: tasks.flatMap((each) => each ?? []),
+    };
+  }
+
   #until(): { readonly deadlineMs: number } {
     return { deadlineMs: this.#options.requestMsMax };
   }
@@ -339,6 +383,7 @@ export class Claimkeeper {
   #describe(queues: readonly Name[], types: readonly TaskType[], concurrency: number): Json {
     return {
       pid: process.pid,
+      host: hostname(),
       queues,
       types: types.map(({ name }) => name),
       concurrency,

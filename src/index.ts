@@ -2,6 +2,7 @@ export {
   Claimkeeper,
   type ConnectOptions,
   connect,
+  type FleetMember,
   type Readiness,
   type SubmitManyOutcome,
   type Submitted,

@@ -84,7 +84,7 @@ export class Generation {
       if (this.#session.sessionId !== session) return await this.#proveNow(); // A new session meanwhile: it is to be proven.
       this.#compare(node ?? (await this.#createIfNew()), zxid, session);
     } catch (error) {
-      this.#runtime.log.warn({ error }, 'the generation could not be read; trying again');
+      this.#runtime.log.warn({ err: error }, 'the generation could not be read; trying again');
       this.#runtime.clock.after(retryMs, () => {
         if (this.#session.state === 'connected' && this.#provenIn !== this.#session.sessionId)
           void this.prove();

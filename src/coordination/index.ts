@@ -1,5 +1,7 @@
 export { type CommitOptions, type CommitStats, Commits, type Lane } from './commits.js';
 export { confirmRestore, Generation, generationPath } from './generation.js';
+export { Election, type ElectionOptions, type Leadership } from './leadership.js';
+export { announce } from './members.js';
 export { MemoryEnsemble } from './memory.js';
 export type {
   CreateMode,
@@ -17,4 +19,5 @@ export type {
   Znode,
 } from './port.js';
 export { ensureTree } from './tree.js';
+export { type Watch, watchNode } from './watched.js';
 export { openSession, type SessionOptions } from './zookeeper/index.js';

@@ -46,7 +46,8 @@ export class Deliveries implements Service {
 
   /** Whether Redis can be reached now, as far as is known. */
   get available(): boolean {
-    return this.#redis.status === 'ready';
+    // A connection that is being given up stays `ready` for a while.
+    return this.#redis.status === 'ready' && this.#redis.stream.writable;
   }
 
   /** Hints given up since the start: the buffer was full, or Redis refused them. */
@@ -173,7 +174,7 @@ export class Deliveries implements Service {
   }
 
   async #ask<T>(question: () => Promise<T>): Promise<T> {
-    if (!this.available) throw unavailable(this.#stopped ? 'it was closed' : `it is ${this.#redis.status}`);
+    if (!this.available) throw unavailable(this.#stopped ? 'this connection was closed' : 'it is away');
     try {
       return await question();
     } catch (error) {

@@ -107,7 +107,7 @@ export class Scheduler implements Service {
       try {
         await task();
       } catch (error) {
-        if (!signal.aborted) this.#ctx.runtime.log.warn({ error }, `could not ${what}; trying again`);
+        if (!signal.aborted) this.#ctx.runtime.log.warn({ err: error }, `could not ${what}; trying again`);
       }
       await delay(this.#ctx.runtime.clock, everyMs, signal);
     }

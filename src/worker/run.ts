@@ -105,7 +105,7 @@ export class Run {
       });
     } catch (error) {
       if (!(error instanceof RetryInPlace))
-        this.#deps.ctx.runtime.log.error({ error, task: this.#id }, 'run failed');
+        this.#deps.ctx.runtime.log.error({ err: error, task: this.#id }, 'run failed');
     } finally {
       this.#phase = 'over';
     }

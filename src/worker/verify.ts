@@ -40,7 +40,7 @@ async function ask(ctx: LedgerContext, { record }: Held, type: TaskType): Promis
     if (['completed', 'notExecuted', 'unknown'].includes(answer.kind)) return answer;
     throw new Error(`verify answered ${JSON.stringify(answer)}: answer completed, notExecuted or unknown`);
   } catch (error) {
-    ctx.runtime.log.warn({ error, task: record.id, type: type.name }, 'verify failed: taken as unknown');
+    ctx.runtime.log.warn({ err: error, task: record.id, type: type.name }, 'verify failed: taken as unknown');
     return { kind: 'unknown' };
   }
 }

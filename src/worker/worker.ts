@@ -4,7 +4,7 @@
 //   starting → claiming ⇄ held (suspended: perhaps still ours, start nothing) → readopting (new session, P5) → claiming
 //   claiming → draining (stop: claim nothing, wait, then abort what is left) → stopped
 
-import { type Announcement, announce, ensureTree, type Generation } from '../coordination/index.js';
+import { announce, ensureTree, type Generation } from '../coordination/index.js';
 import {
   ClaimkeeperError,
   type Held,
@@ -80,7 +80,7 @@ export class Worker implements Service {
   readonly #end = new AbortController();
   #skills: Skills = new Map();
   #pumps: Promise<void>[] = [];
-  #announcement: Announcement | null = null;
+  #announcement: Service | null = null;
   #unsubscribe: Unsubscribe[] = [];
   #auditTimer: Timer | null = null;
   #stopped: Promise<void> | null = null;
@@ -186,7 +186,7 @@ export class Worker implements Service {
         },
       });
     } catch (error) {
-      runtime.log.error({ error }, 'readopting failed');
+      runtime.log.error({ err: error }, 'readopting failed');
     }
     if (tasks + lost > 0) {
       runtime.log.info({ session: recovering, tasks, lost }, 'in-flight tasks readopted in a new session');
@@ -225,7 +225,7 @@ export class Worker implements Service {
         if (untried.length > 0) break;
       }
     } catch (error) {
-      runtime.log.warn({ error, tasks: left.length }, 'could not claim: the delivery is put off');
+      runtime.log.warn({ err: error, tasks: left.length }, 'could not claim: the delivery is put off');
       return delivery.giveBack(left, outageDelayMs);
     }
     if (left.length === 0) return delivery.done();
@@ -278,7 +278,7 @@ export class Worker implements Service {
     try {
       if (type !== undefined) await verify(this.#ctx, held, type, this.#end.signal);
     } catch (error) {
-      this.#ctx.runtime.log.error({ error, task: held.record.id }, 'verifying failed');
+      this.#ctx.runtime.log.error({ err: error, task: held.record.id }, 'verifying failed');
     } finally {
       this.#slots.release();
     }
@@ -291,7 +291,7 @@ export class Worker implements Service {
       try {
         if (this.#gate.isOpen) await this.#audit.run(this.#strays, isHeld, this.#end.signal);
       } catch (error) {
-        runtime.log.debug({ error }, 'the audit of own claims was cut short');
+        runtime.log.debug({ err: error }, 'the audit of own claims was cut short');
       }
       if (!this.#end.signal.aborted) this.#auditLater();
     });

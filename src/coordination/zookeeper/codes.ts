@@ -6,6 +6,8 @@ import type { RefusalCode } from '../port.js';
 export const ok = 0;
 export const noNode = -101;
 export const nodeExists = -110;
+const sessionExpired = -112;
+const sessionMoved = -118;
 
 const names = new Map<number, string>([
   [-1, 'SYSTEM_ERROR'],
@@ -23,10 +25,10 @@ const names = new Map<number, string>([
   [-108, 'NO_CHILDREN_FOR_EPHEMERALS'],
   [nodeExists, 'NODE_EXISTS'],
   [-111, 'NOT_EMPTY'],
-  [-112, 'SESSION_EXPIRED'],
+  [sessionExpired, 'SESSION_EXPIRED'],
   [-114, 'INVALID_ACL'],
   [-115, 'AUTH_FAILED'],
-  [-118, 'SESSION_MOVED'],
+  [sessionMoved, 'SESSION_MOVED'],
   [-119, 'NOT_READONLY'],
   [-122, 'REQUEST_TIMEOUT'],
   [-125, 'QUOTA_EXCEEDED'],
@@ -58,6 +60,11 @@ const inconclusive: ReadonlySet<string> = new Set([
 
 export function nameOf(code: number): string {
   return names.get(code) ?? `CODE_${code}`;
+}
+
+/** Whether the answer came from a server that does not, or no longer, hold our session: it proves no lease. */
+export function saysSessionGone(code: number): boolean {
+  return code === sessionExpired || code === sessionMoved;
 }
 
 export type Meaning =

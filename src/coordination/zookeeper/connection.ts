@@ -13,6 +13,7 @@ import zookeeper from 'node-zookeeper-client';
 import { limits } from '../../domain/index.js';
 import type { Runtime, Timer } from '../../runtime/index.js';
 import type { SessionId } from '../port.js';
+import { saysSessionGone } from './codes.js';
 import { FrameReader } from './frames.js';
 import { type Instant, instant, Lease } from './lease.js';
 import { nameOfServer, type Server } from './servers.js';
@@ -214,9 +215,12 @@ export class Connection {
   }
 
   #onDeadline(request: Request, deadlineMs: number): void {
-    this.#waiting = this.#waiting.filter((other) => other !== request);
-    const queued = this.#manager.packetQueue;
-    if (request.sentAt === null) queued.queue = queued.queue.filter((packet) => packet.request !== request);
+    if (request.sentAt === null) {
+      const { queue } = this.#manager.packetQueue;
+      const queuedAt = queue.findIndex((packet) => packet.request === request);
+      if (queuedAt >= 0) queue.splice(queuedAt, 1);
+      else this.#waiting.splice(this.#waiting.indexOf(request), 1);
+    }
     request.giveUp(`no answer within ${deadlineMs} ms`);
   }
 
@@ -311,38 +315,42 @@ export class Connection {
     }
     const request = packet.request as Request;
     const zxid = frame.readBigInt64BE(8);
+    const err = frame.readInt32BE(16);
     if (zxid > 0n) frame.copy(this.#manager.zxid, 0, 8, 16);
-    if (request.sentAt !== null) this.lease.renew(request.sentAt);
-    request.settle({ kind: 'answered', err: frame.readInt32BE(16), zxid, frame });
+    if (request.sentAt !== null && !saysSessionGone(err)) this.lease.renew(request.sentAt);
+    request.settle({ kind: 'answered', err, zxid, frame });
     const next = this.#phase === 'up' ? this.#waiting.shift() : undefined;
     if (next !== undefined) this.#transmit(next);
   }
 
   /** Pings every third of the timeout whatever else is sent, and ends a connection that has gone silent (trap 1). */
   #beat(): void {
-    const timeoutMs = this.timeoutMs;
-    this.#timer = this.#runtime.clock.after(timeoutMs / 12, () => {
+    const intervalMs = this.timeoutMs / 12;
+    const setAtMs = this.#runtime.clock.monotonic();
+    this.#timer = this.#runtime.clock.after(intervalMs, () => {
       const nowMs = this.#runtime.clock.monotonic();
-      const cause = this.#deaf(nowMs);
+      // A late beat judges nothing: this process stalled, and what arrived meanwhile is read before the next one.
+      const cause = nowMs - setAtMs < 2 * intervalMs ? this.#deaf(nowMs) : null;
       if (cause !== null) return this.#drop(cause);
-      if (nowMs - this.#pingedAtMs >= timeoutMs / 3 - 1) {
-        this.#pingedAtMs = nowMs;
-        const request = new Request(
-          encodeBare(opcode.ping),
-          (sent) => this.#onSend(sent),
-          () => undefined,
-        );
-        request.header.xid = xid.ping;
-        this.#transmit(request);
-      }
+      if (nowMs - this.#pingedAtMs >= this.timeoutMs / 3 - 1) this.#ping(nowMs);
       this.#beat();
     });
   }
 
+  #ping(nowMs: number): void {
+    this.#pingedAtMs = nowMs;
+    const request = new Request(
+      encodeBare(opcode.ping),
+      (sent) => this.#onSend(sent),
+      () => undefined, // Its answer comes outside of the order of requests: see #onPong.
+    );
+    request.header.xid = xid.ping;
+    this.#transmit(request);
+  }
+
   /**
-   * Something must have been unanswered for a third of the timeout: after a stall of our own, when all timers are late,
-   * the server is asked first. And then either nothing at all came for two thirds, or what came did not renew the lease
-   * (a one-way black hole).
+   * Why the server is to be given up, or null. Something must have been unanswered for a third of the timeout; and then
+   * either nothing at all came for two thirds, or what came did not renew the lease (a black hole one way).
    */
   #deaf(nowMs: number): string | null {
     const third = this.timeoutMs / 3;

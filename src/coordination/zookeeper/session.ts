@@ -21,7 +21,7 @@ import type {
   Znode,
 } from '../port.js';
 import { prepareRoot } from './chroot.js';
-import { meaningOf, nameOf, noNode, ok } from './codes.js';
+import { meaningOf, nameOf, noNode, ok, saysSessionGone } from './codes.js';
 import { type Answer, Connection, replyBodyAt } from './connection.js';
 import { nameOfServer, type Server } from './servers.js';
 import { Watches } from './watches.js';
@@ -210,7 +210,7 @@ export class ZooKeeperSession implements Session {
 
   /** A new session is announced once it has seen the leader's state and its chroot exists. */
   async #prepare(up: number): Promise<void> {
-    const trouble = await prepareRoot(this.#connection, this.#root);
+    const trouble = await prepareRoot(this.#connection, this.#root).catch((error: unknown) => String(error));
     if (up !== this.#ups || this.#state === 'closed') return; // It went down meanwhile: its next `up` tries again.
     if (trouble !== null) return this.#onLost(`the session could not be prepared: ${trouble}`);
     this.#prepared = true;
@@ -340,7 +340,11 @@ export class ZooKeeperSession implements Session {
   #outcomeOf(answer: Answered): WriteOutcome {
     if (answer.err !== ok) return failure(answer.err, 0);
     const reply = decodeMulti(new Reader(answer.frame, replyBodyAt), (path) => this.#relative(path));
-    if (reply.kind === 'failed') return failure(reply.code, reply.index);
+    if (reply.kind === 'failed') {
+      if (saysSessionGone(reply.code))
+        this.#connection.reconnect(`the server answered ${nameOf(reply.code)}`);
+      return failure(reply.code, reply.index);
+    }
     return { kind: 'applied', results: reply.results, zxid: answer.zxid };
   }
 
