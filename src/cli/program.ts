@@ -78,7 +78,7 @@ function addServing(root: Command, config: (flags: Flags) => Config, terminal: T
 
   const schedulerCommand = root
     .command('scheduler')
-    .description('The leader’s work; any number may run, one leads')
+    .description("The leader's work; any number may run, one leads")
     .action((flags: Flags) => serveScheduler(config(flags)));
   addSettings(schedulerCommand, serving);
   examples(schedulerCommand, ['claimkeeper scheduler --log-level debug']);

@@ -14,6 +14,7 @@ import {
   systemRandom,
 } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { startProxy } from '../support/proxy.js';
 import { redisUrl, uniquePrefix } from '../support/servers.js';
 
 const queue = 'mail' as Name;
@@ -494,18 +495,44 @@ describe('Redis that goes away', () => {
     expect((await waiting).ids).toEqual(['b']);
   });
 
-  test('frozen: a question fails within its deadline, and hints are delivered after the thaw', async () => {
+  test('silent: a question fails within its deadline, and hints are not refused but kept until it answers', async () => {
+    const redis = await ownRedis();
+    const network = await startProxy(redis.port);
+    onTestFinished(() => network.stop());
+    const warnings: string[] = [];
+    const log = { ...silentLogger, warn: (_: object, message: string) => void warnings.push(message) };
+    const { deliveries, worker } = await fleet(`redis://${network.url}`, log);
+    const intake = await worker();
+    const waiting = take(intake);
+    network.blackhole(true);
+    deliveries.deliver([hint('a')]);
+    await expect(deliveries.readMarker()).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
+    await eventually(() => expect(deliveries.available).toBe(false), { what: 'the silence is noticed' });
+    deliveries.deliver([hint('b')]);
+    network.blackhole(false);
+    const first = await waiting;
+    await first.done();
+    const rest = await takeAll(
+      intake,
+      ['a', 'b'].filter((id) => !first.ids.includes(id as TaskId)),
+    );
+    expect(new Set([...first.ids, ...rest.flat()])).toEqual(new Set(['a', 'b']));
+    expect(deliveries.dropped).toBe(0);
+    expect(warnings.filter((message) => message.includes('refused'))).toEqual([]);
+  });
+
+  test('frozen: hints are delivered after the thaw', async () => {
     const redis = await ownRedis();
     const { deliveries, worker } = await fleet(redis.url);
-    const intake = await worker();
+    const waiting = take(await worker());
     redis.freeze();
     try {
-      await expect(deliveries.readMarker()).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
       deliveries.deliver([hint('a')]);
+      await eventually(() => expect(deliveries.available).toBe(false), { what: 'the silence is noticed' });
     } finally {
       redis.thaw();
     }
-    expect((await take(intake)).ids).toEqual(['a']);
+    expect((await waiting).ids).toEqual(['a']);
   });
 
   test('the buffer of an outage is bounded: the oldest are dropped, counted and logged once', async () => {

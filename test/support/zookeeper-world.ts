@@ -31,7 +31,12 @@ export async function zookeeperWorld(): Promise<World> {
           void network.refuse(false);
         },
         freeze: () => network.blackhole(true),
-        loseNextReply: () => void network.dropReplies(1).then(() => network.cut()),
+        loseNextReply() {
+          void network.dropReplies(isReplyToWrite).then(() => {
+            void network.dropReplies(0);
+            network.cut();
+          });
+        },
       };
       peers.push({ peer, network });
       await session.connected(10_000);
@@ -43,4 +48,17 @@ export async function zookeeperWorld(): Promise<World> {
       await Promise.all(peers.map(({ network }) => network.stop()));
     },
   };
+}
+
+/** A multi's reply: xid, zxid and error (0), then the first operation's type, "not done" and error (0). */
+function isReplyToWrite(reply: Buffer): boolean {
+  const types = [1, 2, 5, 13, 15]; // create, delete, setData, check, create2
+  return (
+    reply.length >= 25 &&
+    reply.readInt32BE(0) > 0 &&
+    reply.readInt32BE(12) === 0 &&
+    types.includes(reply.readInt32BE(16)) &&
+    reply.readUInt8(20) === 0 &&
+    reply.readInt32BE(21) === 0
+  );
 }
