@@ -78,11 +78,12 @@ export class Generation {
 
   async #proveNow(): Promise<void> {
     const session = this.#session.sessionId;
+    const seenBefore = this.#held?.zxidSeen ?? 0n; // Writes answered from here on may be newer than the sync.
     try {
       const zxid = await this.#session.sync();
       const node = await this.#session.read(generationPath, () => void this.prove());
       if (this.#session.sessionId !== session) return await this.#proveNow(); // A new session meanwhile: it is to be proven.
-      this.#compare(node ?? (await this.#createIfNew()), zxid, session);
+      this.#compare(node ?? (await this.#createIfNew()), { zxid, seenBefore }, session);
     } catch (error) {
       this.#runtime.log.warn({ err: error }, 'the generation could not be read; trying again');
       this.#runtime.clock.after(retryMs, () => {
@@ -92,14 +93,18 @@ export class Generation {
     }
   }
 
-  #compare(node: Znode | null, zxid: bigint, session: SessionId | null): void {
+  #compare(
+    node: Znode | null,
+    { zxid, seenBefore }: { readonly zxid: bigint; readonly seenBefore: bigint },
+    session: SessionId | null,
+  ): void {
     const held = this.#held;
     if (node === null) return held === null ? undefined : this.#halt(null, 'the ensemble was wiped');
     const data = decodeGeneration(node.data);
     const accepted = held !== null && data.id !== held.id && data.accepts.includes(held.id);
     if (held !== null && !accepted) {
       if (data.id !== held.id) return this.#halt(data.id, 'the ensemble holds another generation');
-      if (zxid < held.zxidSeen) return this.#halt(data.id, 'the ensemble went back to an older state');
+      if (zxid < seenBefore) return this.#halt(data.id, 'the ensemble went back to an older state');
     }
     const zxidSeen = held === null || accepted || zxid > held.zxidSeen ? zxid : held.zxidSeen;
     this.#held = { id: data.id, version: node.stat.version, zxidSeen };

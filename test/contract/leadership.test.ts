@@ -1,8 +1,16 @@
 // leadership.test.ts: what holds of an election, on the memory twin and on real ZooKeeper.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Election, ensureTree, type Leadership, type Session } from '../../src/coordination/index.js';
+import {
+  Election,
+  ensureTree,
+  type Leadership,
+  MemoryEnsemble,
+  type Session,
+} from '../../src/coordination/index.js';
+import { type Clock, silentLogger, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { ManualClock } from '../support/manual-clock.js';
 import { memoryWorld } from '../support/memory-world.js';
 import { expire, type Peer, type World } from '../support/world.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
@@ -208,17 +216,22 @@ describe.each([
     await inLine(2);
   });
 
-  test('stopping resolves once `lead` has settled, and leaves no candidate', async () => {
-    let settled = false;
-    const leader = await stand('leader', async ({ signal }) => {
-      await aborted(signal);
-      await observer.sync();
-      settled = true;
+  test('stopping leaves no candidate, and resolves once `lead` has settled', async () => {
+    let settle = (): void => undefined;
+    const windingUp = new Promise<void>((resolve) => {
+      settle = resolve;
     });
+    const leader = await stand('leader', () => windingUp);
     await leads(leader);
-    await leader.election.stop();
-    expect(settled).toBe(true);
-    expect(await line()).toEqual([]);
+    let stopped = false;
+    const stop = leader.election.stop().then(() => {
+      stopped = true;
+    });
+    await inLine(0);
+    await leader.peer.session.sync();
+    expect(stopped).toBe(false);
+    settle();
+    await stop;
   });
 
   test('however leaders are disturbed, no two of them write in one term, and none after a later term began', async () => {
@@ -261,6 +274,37 @@ describe.each([
     expect([...writers.values()].every((who) => who.size === 1)).toBe(true);
     expect(writers.size).toBeGreaterThan(1);
   });
+});
+
+test('a leader steps down when its trust ends, even if its session notices nothing', async () => {
+  const clock = new ManualClock();
+  const runtime = { clock, random: systemRandom, log: silentLogger };
+  const ensemble = new MemoryEnsemble(clock);
+  // Its watchdog is starved: only what is due at once runs.
+  const starved: Clock = {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
+    after: (delayMs, fn) => clock.after(delayMs === 0 ? 0 : Number.POSITIVE_INFINITY, fn),
+  };
+  const session = ensemble.open({ timeoutMs: 1_000 }, { ...runtime, clock: starved });
+  await clock.advance(0);
+  await ensureTree(session, [path, `${path}/term`]);
+  let leadership: Leadership | null = null;
+  const lead = (given: Leadership): Promise<void> => {
+    leadership = given;
+    return aborted(given.signal);
+  };
+  const election = new Election(session, { path, id: 'starved', lead }, runtime);
+  await election.start();
+  await clock.advance(100);
+  const { signal } = leadership as unknown as Leadership;
+  await clock.advance(5_000);
+  expect(signal.aborted).toBe(false);
+  ensemble.partition(session, { silent: true });
+  const frozenAt = clock.monotonic();
+  while (!signal.aborted && clock.monotonic() < frozenAt + 2_000) await clock.advance(10);
+  expect([signal.aborted, session.state]).toEqual([true, 'connected']);
+  expect(clock.monotonic() - frozenAt).toBeLessThan(1_000);
 });
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,8 +1,16 @@
 // members.test.ts: what holds of an announced member, on the memory twin and on real ZooKeeper.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { announce, ensureTree, listMembers, type Session } from '../../src/coordination/index.js';
+import {
+  announce,
+  ensureTree,
+  listMembers,
+  MemoryEnsemble,
+  type Session,
+} from '../../src/coordination/index.js';
+import { silentLogger, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { ManualClock } from '../support/manual-clock.js';
 import { memoryWorld } from '../support/memory-world.js';
 import { expire, type Peer, type World } from '../support/world.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
@@ -117,5 +125,41 @@ describe.each([
     const failed = expect(started).rejects.toMatchObject({ code: 'CLOSED' });
     await member.stop();
     await failed;
+  });
+});
+
+describe('a member on the memory twin alone', () => {
+  async function setUp() {
+    const clock = new ManualClock();
+    const runtime = { clock, random: systemRandom, log: silentLogger };
+    const ensemble = new MemoryEnsemble(clock);
+    const session = ensemble.open({ timeoutMs: 1_000 }, runtime);
+    const observer = ensemble.open({ timeoutMs: 1_000 }, runtime);
+    await clock.advance(0);
+    await ensureTree(session, ['/workers']);
+    const member = announce(session, path, data, runtime);
+    await member.start();
+    return { clock, ensemble, session, observer, member };
+  }
+
+  test('replaces the ghost of its own last session, which the server still holds', async () => {
+    const { clock, ensemble, session, observer, member } = await setUp();
+    const before = session.sessionId;
+    await clock.advance(50);
+    ensemble.partition(session);
+    await clock.advance(1_000); // Lost by its own clock; the server waits for its next tick.
+    expect((await observer.read(path))?.stat.ephemeralOwner).toBe(before);
+    ensemble.heal(session);
+    await clock.advance(0);
+    expect(session.sessionId).not.toBe(before);
+    expect((await observer.read(path))?.stat.ephemeralOwner).toBe(session.sessionId);
+    await member.stop();
+  });
+
+  test('deletes again when the first delete was lost on its way', async () => {
+    const { ensemble, session, observer, member } = await setUp();
+    ensemble.loseNextReply(session, { applied: false });
+    await member.stop();
+    expect(await observer.read(path)).toBeNull();
   });
 });

@@ -1,5 +1,5 @@
 // zookeeper-traps.test.ts: what node-zookeeper-client 1.1.3 and ZooKeeper 3.8 get wrong or leave to their users does not
-// reach ours. Each trap is set on a real server; the numbers are those of docs/architecture.md.
+// reach ours. Each trap is set with a real server.
 
 import { createRequire } from 'node:module';
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
@@ -14,6 +14,7 @@ import {
   type WriteOp,
   type WriteOutcome,
 } from '../../src/coordination/index.js';
+import { FrameReader } from '../../src/coordination/zookeeper/frames.js';
 import {
   type Clock,
   delay,
@@ -343,7 +344,7 @@ describe('bytes', () => {
       cut = false;
       client.end(bytes.subarray(0, 10));
     });
-    const { session, states } = await connected(url);
+    const { session, states } = await connected(url, { timeoutMs: 10_000 }); // No ping comes between.
     const before = session.sessionId;
     cut = true;
     expect((await session.write([create('/a')])).kind).toBe('unknown');
@@ -356,7 +357,7 @@ describe('bytes', () => {
     const nonsense = [
       Buffer.from('7fffffff0000', 'hex'), // a frame of two gigabytes
       Buffer.from('0000000200ff', 'hex'), // too short for a header
-      Buffer.from('00000010000000630000000000000001000000000', 'hex'), // half a reply; what follows completes it wrongly
+      Buffer.from('00000010000000630000000000000001', 'hex'), // half a reply, completed by another's first bytes
       Buffer.from('00000010ffffffffffffffffffffffff00000000', 'hex'), // a watch event without one
     ];
     let next: Buffer | undefined;
@@ -365,7 +366,7 @@ describe('bytes', () => {
       next = undefined;
       client.write(bytes);
     });
-    const { session } = await connected(url);
+    const { session } = await connected(url, { timeoutMs: 10_000 });
     const before = session.sessionId;
     for (const [n, bytes] of nonsense.entries()) {
       next = bytes;
@@ -373,6 +374,27 @@ describe('bytes', () => {
       expect(await session.read(`/n${n}`)).not.toBeNull();
     }
     expect(session.sessionId).toBe(before);
+  });
+
+  test('a stream is cut into frames alike however it arrives, and no byte is copied more than once (trap 9)', () => {
+    const concat = vi.spyOn(Buffer, 'concat');
+    const frames = [0, 1, 16, 7_000, 3, 0].map((size, n) => {
+      const frame = Buffer.alloc(4 + size, n);
+      frame.writeInt32BE(size, 0);
+      return frame;
+    });
+    const stream = concat(frames);
+    for (const chunkBytes of [1, 2, 3, 5, 7, 1_000, 7_015, stream.length]) {
+      const reader = new FrameReader();
+      const got: Buffer[] = [];
+      concat.mockClear();
+      for (let at = 0; at < stream.length; at += chunkBytes) {
+        reader.push(stream.subarray(at, at + chunkBytes), (frame) => got.push(Buffer.from(frame)) > 0);
+      }
+      expect(got).toEqual(frames);
+      // Once for a length that comes in pieces, once for the frame: never once per chunk.
+      expect(concat.mock.calls.length).toBeLessThanOrEqual(2 * frames.length);
+    }
   });
 
   test.each([
@@ -388,7 +410,7 @@ describe('bytes', () => {
       armed = false;
       client.write(bytes);
     });
-    const { session } = await connected(url);
+    const { session } = await connected(url, { timeoutMs: 10_000 });
     armed = true;
     expect(await session.write([create('/a')])).toEqual(outcome);
     await applied(session.write([create('/b')]));
@@ -397,7 +419,9 @@ describe('bytes', () => {
   test('request numbers wrap below 2^31 and begin at 1 again (trap 11)', async () => {
     const made = vi.spyOn(stock, 'createClient');
     const { session, states } = await connected(zookeeperUrl());
-    const manager = (made.mock.results[0]?.value as StockClient).connectionManager;
+    const [result] = made.mock.results;
+    if (result?.type !== 'return') throw new Error('no client was made');
+    const manager = (result.value as StockClient).connectionManager;
     manager.xid = 2 ** 31 - 4;
     for (let n = 0; n < 6; n += 1) await applied(session.write([create(`/n${n}`)]));
     expect(manager.xid).toBe(4);
@@ -455,25 +479,34 @@ describe('watches', () => {
     expect(states.filter((state) => state !== 'connected')).toEqual(['suspended']);
   });
 
-  test('a second break before all watches are set again loses none of their events', async () => {
+  test('a second break, when only some watches were set again, loses no event of the others (trap 12)', async () => {
     const chroot = uniqueChroot();
     const { session: other } = await connected(zookeeperUrl(), { chroot });
     const broken = await network();
     const { session } = await connected(broken.url, { chroot, timeoutMs: 4_000 });
-    await applied(other.write([create('/a')]));
-    await session.sync();
-    const told = new Promise<void>((resolve) => void session.read('/a', resolve));
-    await session.sync();
+    await applied(session.write([create('/a')]));
+    const pad = 'x'.repeat(150);
+    const ignored = (): void => undefined;
+    await Promise.all([...Array(1_000).keys()].map((n) => session.read(`/${pad}-${n}`, ignored)));
+    let onTold = (): void => undefined;
+    const told = new Promise<void>((resolve) => {
+      onTold = resolve;
+    });
+    await session.children('/a', () => onTold()); // In the last of two pieces.
     await broken.refuse(true);
     broken.cut();
     await inState(session, 'suspended');
-    await applied(other.write([{ kind: 'set', path: '/a', data: Buffer.from('y'), version: 0 }]));
-    // The event and the replies are lost with the connection that first set the watch again.
-    const swallowed = broken.dropReplies((reply) => reply.readInt32BE(0) === -1);
+    await applied(other.write([create('/a/x')]));
+    // The first piece is answered; the event, and all that follows it, is lost with the connection.
+    let lost = false;
+    const swallowed = broken.dropReplies((reply) => {
+      lost ||= reply.readInt32BE(0) === -1;
+      return lost;
+    });
     await broken.refuse(false);
     await swallowed;
-    void broken.dropReplies(0);
     broken.cut();
+    void broken.dropReplies(0);
     await told;
   });
 

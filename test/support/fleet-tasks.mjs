@@ -22,6 +22,7 @@ export default [
   }),
   defineTask('flaky', {
     retry: { attempts: 5, delayMsMin: 100, factor: 8, delayMsMax: 60_000 },
+    breaker: { attemptsMin: 1_000 },
     handler: async ({ failures }, context) => {
       await effect(context);
       if (context.attempt <= failures) throw new Error(`failing on purpose, attempt ${context.attempt}`);

@@ -1,0 +1,70 @@
+// manual-clock.test.ts: the tests' own time keeps the order that they rely on.
+
+import { expect, test } from 'vitest';
+import { delay } from '../../src/runtime/index.js';
+import { ManualClock } from '../support/manual-clock.js';
+
+test('timers run in the order of their due times, then of their making, each at its own time', async () => {
+  const clock = new ManualClock();
+  const ran: string[] = [];
+  for (const [name, delayMs] of [
+    ['c', 30],
+    ['a', 10],
+    ['b', 20],
+    ['a2', 10],
+    ['later', 31],
+  ] as const) {
+    clock.after(delayMs, () => ran.push(`${name} ${clock.monotonic()}`));
+  }
+  await clock.advance(30);
+  expect(ran).toEqual(['a 10', 'a2 10', 'b 20', 'c 30']);
+  expect(clock.monotonic()).toBe(30);
+});
+
+test('what a timer or a promise schedules runs in the same advance when it is due', async () => {
+  const clock = new ManualClock();
+  const at: number[] = [];
+  void (async () => {
+    for (let n = 0; n < 4; n += 1) {
+      await delay(clock, 25);
+      at.push(clock.monotonic());
+    }
+  })();
+  await clock.advance(80);
+  expect(at).toEqual([25, 50, 75]);
+  await clock.advance(20);
+  expect(at).toEqual([25, 50, 75, 100]);
+});
+
+test('a cancelled timer does not run, and wall clock and monotonic clock move together', async () => {
+  const clock = new ManualClock(1_000_000);
+  let ran = false;
+  clock
+    .after(10, () => {
+      ran = true;
+    })
+    .cancel();
+  await clock.advance(60_000);
+  expect([ran, clock.now(), clock.monotonic()]).toEqual([false, 1_060_000, 60_000]);
+});
+
+test('what is due at once runs without an advance, in a later turn', async () => {
+  const clock = new ManualClock();
+  let ran = false;
+  clock.after(0, () => {
+    ran = true;
+  });
+  await Promise.resolve();
+  expect(ran).toBe(false);
+  await delay(clock, 0);
+  expect([ran, clock.monotonic()]).toEqual([true, 0]);
+});
+
+test('many timers keep their order', async () => {
+  const clock = new ManualClock();
+  const expected = Array.from({ length: 500 }, (_, n) => (n * 7_919) % 1_000);
+  const ran: number[] = [];
+  for (const delayMs of expected) clock.after(delayMs, () => ran.push(delayMs));
+  await clock.advance(1_000);
+  expect(ran).toEqual([...expected].sort((a, b) => a - b));
+});
