@@ -2,7 +2,8 @@
 
 import type { WriteOp } from '../port.js';
 import { nameOf, nodeExists, noNode, ok } from './codes.js';
-import { type Answer, type Connection, replyBodyAt } from './connection.js';
+import type { Connection } from './connection.js';
+import { type Answer, replyBodyAt } from './request.js';
 import { decodeMulti, type Encoded, encodeMulti, encodeRead, encodeSync, opcode, Reader } from './wire.js';
 
 const unchanged = (path: string): string => path;

@@ -1,14 +1,13 @@
 // connection.ts: one instance of node-zookeeper-client for the life of one ZooKeeper session. The client keeps the
-// handshake, the queue and the order of replies; from outside of it we own what it lacks: which server when, framing, pings,
-// noticing silence, deadlines, and what becomes of requests when the connection goes.
+// handshake, the queue and the order of replies; from outside of it we own what it lacks: which server when, framing, noticing
+// silence, deadlines, and what becomes of requests when the connection goes.
 //
-// 1. A request settles once: answered, notSent (certainly never sent), or unknown.
-// 2. Nothing of before a disconnect is ever sent after it (trap 4).
-// 3. Once discarded it never touches the network again and calls nobody (traps 15, 21).
-// 4. It calls its owner synchronously, from within the client's callbacks: the owner calls nobody else's code there.
+// 1. Nothing of before a disconnect is ever sent after it (trap 4).
+// 2. Once discarded it never touches the network again and calls nobody (traps 15, 21).
+// 3. It calls its owner synchronously, from within the client's callbacks: the owner calls nobody else's code there.
 
 import { connect, type Socket } from 'node:net';
-import type { ConnectionManager, Packet, QueuedRequest } from 'node-zookeeper-client';
+import type { ConnectionManager, Packet } from 'node-zookeeper-client';
 import zookeeper from 'node-zookeeper-client';
 import { limits } from '../../domain/index.js';
 import type { Runtime, Timer } from '../../runtime/index.js';
@@ -16,17 +15,10 @@ import type { SessionId } from '../port.js';
 import { saysSessionGone } from './codes.js';
 import { FrameReader } from './frames.js';
 import { type Instant, instant, Lease } from './lease.js';
+import { Pulse } from './pulse.js';
+import { type Answer, Request } from './request.js';
 import { nameOfServer, type Server } from './servers.js';
 import { type Encoded, encodeBare, opcode, xid } from './wire.js';
-
-export type Answer =
-  /** `err` is the server's code; `frame` the whole reply, its body from {@link replyBodyAt} on. */
-  | { readonly kind: 'answered'; readonly err: number; readonly zxid: bigint; readonly frame: Buffer }
-  | { readonly kind: 'notSent'; readonly why: string }
-  | { readonly kind: 'unknown'; readonly why: string };
-
-/** Length, xid, zxid and err precede a reply's body. */
-export const replyBodyAt = 20;
 
 export type ConnectionOwner = {
   /** The session is ours, for the first time or again. Requests may be sent. */
@@ -56,42 +48,6 @@ const newSessionRetryMsMax = 5_000;
 const handshakeMsMin = 1_000;
 const closeMsMax = 3_000;
 
-class Request implements QueuedRequest {
-  readonly header: { xid: number; readonly type: number };
-  readonly payload = null;
-  readonly #frame: Buffer;
-  readonly #onSend: (request: Request) => void;
-  #settle: ((answer: Answer) => void) | null;
-  sentAt: Instant | null = null;
-  deadline: Timer | null = null;
-
-  constructor(encoded: Encoded, onSend: (request: Request) => void, settle: (answer: Answer) => void) {
-    this.header = { xid: 0, type: encoded.type };
-    this.#frame = encoded.frame;
-    this.#onSend = onSend;
-    this.#settle = settle;
-  }
-
-  /** The client calls this when it writes the result to the socket, having set the xid. */
-  toBuffer(): Buffer {
-    this.#frame.writeInt32BE(this.header.xid, 4);
-    this.#onSend(this);
-    return this.#frame;
-  }
-
-  settle(answer: Answer): void {
-    this.deadline?.cancel();
-    const settle = this.#settle;
-    this.#settle = null;
-    settle?.(answer);
-  }
-
-  /** The connection is gone, or the deadline passed. */
-  giveUp(why: string): void {
-    this.settle(this.sentAt === null ? { kind: 'notSent', why } : { kind: 'unknown', why });
-  }
-}
-
 export class Connection {
   readonly lease: Lease;
   readonly #manager: ConnectionManager;
@@ -106,10 +62,8 @@ export class Connection {
   #established = false;
   #timer: Timer | null = null;
   #handshakeSentAt: Instant | null = null;
-  /** Send times of pings without an answer yet, oldest first. */
-  #pings: Instant[] = [];
-  #pingedAtMs = 0;
-  #receivedAtMs = 0;
+  /** While the connection is up. */
+  #pulse: Pulse | null = null;
   /** Beyond `limits.requestsInFlightMax`; in order. */
   #waiting: Request[] = [];
   #corked = false;
@@ -155,7 +109,7 @@ export class Connection {
   /** `settle` is called once, synchronously with what happens; at the latest when the deadline passes. */
   send(encoded: Encoded, deadlineMs: number, settle: (answer: Answer) => void): void {
     if (this.#phase !== 'up') return settle({ kind: 'notSent', why: 'there is no connection' });
-    const request = new Request(encoded, (sent) => this.#onSend(sent), settle);
+    const request = new Request(encoded, () => this.#onSend(), settle);
     request.deadline = this.#runtime.clock.after(deadlineMs, () => this.#onDeadline(request, deadlineMs), {
       keepAlive: true,
     });
@@ -208,10 +162,10 @@ export class Connection {
     });
   }
 
-  #onSend(request: Request): void {
-    request.sentAt = instant(this.#runtime.clock);
-    if (request.header.type === opcode.ping) this.#pings.push(request.sentAt);
-    else if (this.#manager.xid > xidMax) this.#manager.xid = 1;
+  /** The client has given out an xid. */
+  #onSend(): Instant {
+    if (this.#manager.xid > xidMax) this.#manager.xid = 1;
+    return instant(this.#runtime.clock);
   }
 
   #onDeadline(request: Request, deadlineMs: number): void {
@@ -264,7 +218,7 @@ export class Connection {
   }
 
   #onData(socket: Socket, frames: FrameReader, chunk: Buffer): void {
-    this.#receivedAtMs = this.#runtime.clock.monotonic();
+    this.#pulse?.onBytes();
     frames.push(chunk, (frame) => {
       this.#onFrame(frame);
       return this.#manager.socket === socket;
@@ -275,7 +229,7 @@ export class Connection {
     if (this.#phase === 'connecting') return this.#onHandshake(frame);
     switch (frame.readInt32BE(4)) {
       case xid.ping:
-        return this.#onPong();
+        return this.#pulse?.onPong();
       case xid.notification:
       case xid.authentication:
         this.#manager.onSocketData(frame);
@@ -296,15 +250,9 @@ export class Connection {
     const margin = this.#options.trustMarginMs ?? this.timeoutMs / 5;
     this.lease.lengthMs = this.timeoutMs - margin;
     if (this.#handshakeSentAt !== null) this.lease.renew(this.#handshakeSentAt);
-    this.#pingedAtMs = this.#runtime.clock.monotonic();
-    this.#beat();
+    this.#pulse = this.#startPulse();
     this.#established = true;
     this.#owner.up();
-  }
-
-  #onPong(): void {
-    const sentAt = this.#pings.shift();
-    if (sentAt !== undefined) this.lease.renew(sentAt);
   }
 
   #onReply(frame: Buffer): void {
@@ -323,46 +271,17 @@ export class Connection {
     if (next !== undefined) this.#transmit(next);
   }
 
-  /** Pings every third of the timeout whatever else is sent, and ends a connection that has gone silent (trap 1). */
-  #beat(): void {
-    const intervalMs = this.timeoutMs / 12;
-    const setAtMs = this.#runtime.clock.monotonic();
-    this.#timer = this.#runtime.clock.after(intervalMs, () => {
-      const nowMs = this.#runtime.clock.monotonic();
-      // A late beat judges nothing: this process stalled, and what arrived meanwhile is read before the next one.
-      const cause = nowMs - setAtMs < 2 * intervalMs ? this.#deaf(nowMs) : null;
-      if (cause !== null) return this.#drop(cause);
-      if (nowMs - this.#pingedAtMs >= this.timeoutMs / 3 - 1) this.#ping(nowMs);
-      this.#beat();
+  #startPulse(): Pulse {
+    const pulse: Pulse = new Pulse(this.#runtime.clock, this.lease, this.timeoutMs, {
+      ping: () => {
+        const request = new Request(encodeBare(opcode.ping), () => pulse.onPingSent(), null);
+        request.header.xid = xid.ping;
+        this.#transmit(request);
+      },
+      oldestRequestAt: () => (this.#manager.pendingQueue[0]?.request as Request | undefined)?.sentAt ?? null,
+      silent: (cause) => this.#drop(cause),
     });
-  }
-
-  #ping(nowMs: number): void {
-    this.#pingedAtMs = nowMs;
-    const request = new Request(
-      encodeBare(opcode.ping),
-      (sent) => this.#onSend(sent),
-      () => undefined, // Its answer comes outside of the order of requests: see #onPong.
-    );
-    request.header.xid = xid.ping;
-    this.#transmit(request);
-  }
-
-  /**
-   * Why the server is to be given up, or null. Something must have been unanswered for a third of the timeout; and then
-   * either nothing at all came for two thirds, or what came did not renew the lease (a black hole one way).
-   */
-  #deaf(nowMs: number): string | null {
-    const third = this.timeoutMs / 3;
-    const oldest = this.#manager.pendingQueue[0]?.request as Request | undefined;
-    const askedAtMs = Math.min(
-      oldest?.sentAt?.monotonic ?? Number.POSITIVE_INFINITY,
-      this.#pings[0]?.monotonic ?? Number.POSITIVE_INFINITY,
-    );
-    if (nowMs - askedAtMs < third) return null;
-    const silentMs = nowMs - this.#receivedAtMs;
-    if (silentMs >= 2 * third) return `nothing was received for ${Math.round(silentMs)} ms`;
-    return this.lease.until() <= nowMs ? 'no answer renewed the lease' : null;
+    return pulse;
   }
 
   #drop(cause: string, unmatched?: Packet): void {
@@ -394,12 +313,13 @@ export class Connection {
   #tearDown(): Request[] {
     this.#phase = 'idle';
     this.#timer?.cancel();
+    this.#pulse?.stop();
+    this.#pulse = null;
     const socket = this.#manager.socket;
     this.#manager.socket = undefined;
     socket?.removeAllListeners();
     socket?.on('error', () => undefined); // Nobody waits for what a dead socket still has to say.
     socket?.destroy();
-    this.#pings = [];
     this.#manager.setState(clientState.disconnected);
     const packets = [...this.#manager.pendingQueue, ...this.#manager.packetQueue.queue];
     this.#manager.pendingQueue = [];

@@ -22,7 +22,8 @@ import type {
 } from '../port.js';
 import { prepareRoot } from './chroot.js';
 import { meaningOf, nameOf, noNode, ok, saysSessionGone } from './codes.js';
-import { type Answer, Connection, replyBodyAt } from './connection.js';
+import { Connection } from './connection.js';
+import { type Answer, replyBodyAt } from './request.js';
 import { nameOfServer, type Server } from './servers.js';
 import { Watches } from './watches.js';
 import { decodeMulti, type Encoded, encodeMulti, encodeRead, encodeSync, opcode, Reader } from './wire.js';
@@ -212,7 +213,11 @@ export class ZooKeeperSession implements Session {
   async #prepare(up: number): Promise<void> {
     const trouble = await prepareRoot(this.#connection, this.#root).catch((error: unknown) => String(error));
     if (up !== this.#ups || this.#state === 'closed') return; // It went down meanwhile: its next `up` tries again.
-    if (trouble !== null) return this.#onLost(`the session could not be prepared: ${trouble}`);
+    if (trouble !== null) {
+      await this.#connection.close(); // Else every attempt would leave a session on the server.
+      if (this.state !== 'closed') this.#onLost(`the session could not be prepared: ${trouble}`);
+      return;
+    }
     this.#prepared = true;
     this.#sessionId = this.#connection.sessionId;
     this.#failures = 0;
