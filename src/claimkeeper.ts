@@ -3,7 +3,15 @@
 
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { Commits, ensureTree, Generation, openSession, type Session } from './coordination/index.js';
+import {
+  Commits,
+  ensureTree,
+  Generation,
+  listMembers,
+  type Member,
+  openSession,
+  type Session,
+} from './coordination/index.js';
 import { Deliveries, Intake } from './delivery/index.js';
 import {
   ClaimkeeperError,
@@ -232,6 +240,12 @@ export class Claimkeeper {
     return past === null ? null : decodeRecord(Buffer.from(past), recordPath(taskId));
   }
 
+  /** What a running task's attempt last said of how far it is; null: nothing, or Redis is away. */
+  async progress(id: string): Promise<Json | null> {
+    const json = await this.#deliveries.readProgress(parseTaskId(id)).catch(() => null);
+    return json === null ? null : (JSON.parse(json) as Json);
+  }
+
   /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
   replay(id: string): Promise<TaskRecord> {
     return replay(this.#ctx, parseTaskId(id), this.#until());
@@ -252,9 +266,8 @@ export class Claimkeeper {
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
   async fleet(): Promise<readonly FleetMember[]> {
-    const ids = ((await this.#session.children(workersPath)) ?? []) as WorkerId[];
-    const members = await Promise.all(ids.map((id) => this.#member(id)));
-    return members.filter((member) => member !== null);
+    const members = await listMembers(this.#session, workersPath);
+    return Promise.all(members.map((member) => this.#describeMember(member)));
   }
 
   /**
@@ -271,7 +284,9 @@ export class Claimkeeper {
     );
     const description = this.#describe(names, types, concurrency);
     const options = { id, types, sources, concurrency, drainMsMax, description };
-    return this.#own(new Worker(options, this.#ctx, this.#generation));
+    const worker = new Worker(options, this.#ctx, this.#generation);
+    worker.on('progress', ({ id, value }) => this.#deliveries.noteProgress(id, JSON.stringify(value)));
+    return this.#own(worker);
   }
 
   /** A candidate for leading the installation; `start()` it. Closed with this object. */
@@ -358,18 +373,12 @@ export class Claimkeeper {
         );
   }
 
-  async #member(id: WorkerId): Promise<FleetMember | null> {
-    const node = await this.#session.read(`${workersPath}/${id}`);
-    if (node === null) return null;
+  async #describeMember({ name, data, owner }: Member): Promise<FleetMember> {
+    const id = name as WorkerId;
     const claims = await claimsStanding(this.#ctx, id);
     const tasks = await Promise.all(claims.map(({ path }) => tasksOfClaim(this.#ctx, path)));
-    const described = JSON.parse(node.data.toString()) as Omit<FleetMember, 'id' | 'session' | 'tasks'>;
-    return {
-      id,
-      ...described,
-      session: node.stat.ephemeralOwner ?? '',
-      tasks: tasks.flatMap((each) => each ?? []),
-    };
+    const described = JSON.parse(data.toString()) as Omit<FleetMember, 'id' | 'session' | 'tasks'>;
+    return { id, ...described, session: owner ?? '', tasks: tasks.flatMap((each) => each ?? []) };
   }
 
   #until(): { readonly deadlineMs: number } {

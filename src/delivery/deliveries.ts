@@ -10,6 +10,7 @@ import { openRedis } from './connection.js';
 import { endsWithin } from './deadline.js';
 import { Outbox } from './outbox.js';
 import { cargoOf, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
+import { ProgressBoard } from './progress.js';
 
 export type DeliveryOptions = {
   readonly redisUrl: string;
@@ -22,6 +23,8 @@ export type HistoryEntry = { readonly id: TaskId; readonly json: string };
 const startMsMax = 2_000;
 const stopMsMax = 2_000;
 const pageSize = 1_000;
+/** A task that has said nothing for this long has nothing to show. */
+const progressMs = 3_600_000;
 /** BullMQ's own event stream, which nothing of ours reads. */
 const eventsKept = 100;
 
@@ -31,6 +34,7 @@ export class Deliveries implements Service {
   readonly #redis: Redis;
   readonly #outbox: Outbox;
   readonly #queues = new Map<Name, Queue>();
+  readonly #progress: ProgressBoard;
   #stopped = false;
 
   constructor(options: DeliveryOptions, runtime: Runtime) {
@@ -40,6 +44,12 @@ export class Deliveries implements Service {
     this.#outbox = new Outbox(
       { ready: () => this.available, send: (parcels) => this.#send(parcels) },
       runtime,
+    );
+    this.#progress = new ProgressBoard(runtime.clock, (words) =>
+      this.#putAll(
+        words.map(({ id, json }) => [`progress:${id}`, json]),
+        progressMs,
+      ),
     );
     this.#redis.on('ready', () => this.#outbox.wake());
   }
@@ -122,16 +132,33 @@ export class Deliveries implements Service {
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`: perhaps some were written; writing them again does no harm.
    */
   async putHistory(entries: readonly HistoryEntry[], ttlMs: number): Promise<void> {
-    for (const part of slices(entries, pageSize)) {
-      const pipeline = this.#redis.pipeline();
-      for (const { id, json } of part) pipeline.set(this.#key(`history:${id}`), json, 'PX', Math.ceil(ttlMs));
-      await this.#ask(async () => failOnError(await pipeline.exec()));
-    }
+    await this.#putAll(
+      entries.map(({ id, json }) => [`history:${id}`, json]),
+      ttlMs,
+    );
   }
 
   /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
   getHistory(id: TaskId): Promise<string | null> {
     return this.#ask(() => this.#redis.get(this.#key(`history:${id}`)));
+  }
+
+  /** What the attempt of a running task says of how far it is. Never throws and never waits. */
+  noteProgress(id: TaskId, json: string): void {
+    this.#progress.note(id, json);
+  }
+
+  /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
+  readProgress(id: TaskId): Promise<string | null> {
+    return this.#ask(() => this.#redis.get(this.#key(`progress:${id}`)));
+  }
+
+  async #putAll(entries: readonly (readonly [name: string, value: string])[], ttlMs: number): Promise<void> {
+    for (const part of slices(entries, pageSize)) {
+      const pipeline = this.#redis.pipeline();
+      for (const [name, value] of part) pipeline.set(this.#key(name), value, 'PX', Math.ceil(ttlMs));
+      await this.#ask(async () => failOnError(await pipeline.exec()));
+    }
   }
 
   async #send(parcels: readonly Parcel[]): Promise<void> {

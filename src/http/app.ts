@@ -92,12 +92,12 @@ function addTaskRoutes(app: FastifyInstance, tasks: TaskService, runtime: Runtim
     const id = parseTaskId(params.id);
     const record = await inTime(tasks.get(id), 'ZOOKEEPER_UNAVAILABLE');
     if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task ${shown(id)}`);
-    return viewOf(record);
+    return viewOf(record, record.state === 'running' ? await tasks.progress(id) : null);
   });
 
   app.post<TaskRoute>('/v1/tasks/:id/replay', async ({ params, body }) => {
     if (body !== undefined) throw new ClaimkeeperError('REQUEST_INVALID', 'a replay takes no body');
-    return viewOf(await inTime(tasks.replay(parseTaskId(params.id)), 'OUTCOME_UNKNOWN'));
+    return viewOf(await inTime(tasks.replay(parseTaskId(params.id)), 'OUTCOME_UNKNOWN'), null);
   });
 }
 

@@ -1,6 +1,6 @@
 // port.ts: what the API asks of the product. The library's `Claimkeeper` fits; the tests' twin is theirs.
 
-import type { ClaimkeeperError, EpochMs, State, TaskId, TaskRecord } from '../domain/index.js';
+import type { ClaimkeeperError, EpochMs, Json, State, TaskId, TaskRecord } from '../domain/index.js';
 
 export type SubmitOutcome =
   | {
@@ -17,6 +17,8 @@ export interface TaskService {
   /** Inputs as they came, validated by `parseSubmission`. One outcome per input, in order; never rejects for one's fault. */
   submitMany(inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]>;
   get(id: string): Promise<TaskRecord | null>;
+  /** What its running attempt last said of how far it is; null: nothing. */
+  progress(id: string): Promise<Json | null>;
   /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
   replay(id: string): Promise<TaskRecord>;
   ready(): Readiness;

@@ -24,6 +24,8 @@ export type TaskView = {
   readonly finishedAt: string | null;
   /** Who has it now; null while nobody has. */
   readonly worker: string | null;
+  /** What the running attempt last said of how far it is. */
+  readonly progress: Json | null;
   readonly cancelRequested: boolean;
   readonly replays: number;
   readonly note: string | null;
@@ -41,7 +43,7 @@ export type AttemptView = {
   readonly error: { readonly code: string; readonly message: string } | null;
 };
 
-export function viewOf(record: TaskRecord): TaskView {
+export function viewOf(record: TaskRecord, progress: Json | null): TaskView {
   return {
     id: record.id,
     type: record.type,
@@ -57,6 +59,7 @@ export function viewOf(record: TaskRecord): TaskView {
     startedAt: isoOrNull(record.startedAt),
     finishedAt: isoOrNull(record.finishedAt),
     worker: record.claim?.worker ?? null,
+    progress,
     cancelRequested: record.cancelRequested ?? false,
     replays: record.replays ?? 0,
     note: record.note ?? null,

@@ -247,7 +247,7 @@ describe('GET /v1/tasks/:id and replay', () => {
         },
       ],
     };
-    expect(viewOf(record)).toEqual({
+    expect(viewOf(record, { half: true })).toEqual({
       id: 'welcome:1',
       type: 'email',
       queue: 'default',
@@ -271,12 +271,13 @@ describe('GET /v1/tasks/:id and replay', () => {
       startedAt: '2026-01-02T03:04:06.006Z',
       finishedAt: '2026-01-02T03:04:07.006Z',
       worker: null,
+      progress: { half: true },
       cancelRequested: false,
       replays: 0,
       note: null,
       result: [1],
     });
-    expect(viewOf({ ...record, result: { omittedBytes: 9 } })).toMatchObject({ resultOmittedBytes: 9 });
+    expect(viewOf({ ...record, result: { omittedBytes: 9 } }, null)).toMatchObject({ resultOmittedBytes: 9 });
   });
 
   test('finds a task under its id as it is and percent-encoded', async () => {

@@ -112,12 +112,12 @@ export function sessionContract(name: string, setup: () => Promise<World>): void
         ['NOT_EMPTY', remove('/full')],
         ['NO_CHILDREN_FOR_EPHEMERALS', create('/brief/child')],
       ];
-      test.each(refusals)(
-        '%s: one refused operation refuses its whole transaction (%o)',
-        async (code, op) => {
+      test.each(refusals.map(([code, op]) => ({ code, op, what: `${op.kind} ${op.path}` })))(
+        'one refused operation refuses its whole transaction: $code for $what',
+        async ({ code, op }) => {
           await apply(session, create('/full'), create('/full/child'), create('/brief', '', 'ephemeral'));
-          const ops = [create('/first'), set('/full', 'changed'), op, create('/last')];
-          expect(await session.write(ops)).toEqual({ kind: 'refused', index: 2, code });
+          const ops = [create('/first'), set('/full', 'once'), set('/full', 'twice'), op, create('/last')];
+          expect(await session.write(ops)).toEqual({ kind: 'refused', index: 3, code });
           expect(await session.read('/first')).toBeNull();
           const full = await session.read('/full');
           expect([full?.data.toString(), full?.stat.version, full?.stat.numChildren]).toEqual(['', 0, 1]);

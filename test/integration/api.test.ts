@@ -59,6 +59,22 @@ describe('the API', () => {
     expect((await fetch(`${url}/v1/tasks/no-such-task`)).status).toBe(404);
   }, 60_000);
 
+  test('shows how far a running task says it is', async () => {
+    fleet.witness.hold('showing');
+    expect((await post('/v1/tasks', { id: 'showing', type: 'effect', payload: 'half' })).status).toBe(201);
+    const view = async (): Promise<TaskView> =>
+      (await fetch(`${url}/v1/tasks/showing`)).json() as Promise<TaskView>;
+    await eventually(
+      async () => expect(await view()).toMatchObject({ state: 'running', progress: { doing: 'half' } }),
+      {
+        what: 'its progress is shown',
+      },
+    );
+    fleet.witness.release('showing');
+    await fleet.settled(['showing']);
+    expect(await view()).toMatchObject({ state: 'completed', progress: null });
+  }, 60_000);
+
   test('answers 503 in time while ZooKeeper is away, is not ready, and has every acknowledged task afterwards', async () => {
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
     await fleet.zookeeper.kill();

@@ -13,7 +13,13 @@ async function effect({ task, attempt, fence, signal }) {
 }
 
 export default [
-  defineTask('effect', { timeoutMs: 60_000, handler: (_payload, context) => effect(context) }),
+  defineTask('effect', {
+    timeoutMs: 60_000,
+    handler: (payload, context) => {
+      context.progress({ doing: payload });
+      return effect(context);
+    },
+  }),
   defineTask('verified', {
     timeoutMs: 60_000,
     onInterrupted: 'verify',

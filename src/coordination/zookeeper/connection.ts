@@ -247,8 +247,9 @@ export class Connection {
     this.#timer?.cancel();
     this.#phase = 'up';
     this.#failures = 0;
-    const margin = this.#options.trustMarginMs ?? this.timeoutMs / 5;
-    this.lease.lengthMs = this.timeoutMs - margin;
+    // The server may grant less than was asked: a margin made for that must not eat the lease.
+    const marginMs = Math.min(this.#options.trustMarginMs ?? this.timeoutMs / 5, this.timeoutMs / 2);
+    this.lease.lengthMs = this.timeoutMs - marginMs;
     if (this.#handshakeSentAt !== null) this.lease.renew(this.#handshakeSentAt);
     this.#pulse = this.#startPulse();
     this.#established = true;

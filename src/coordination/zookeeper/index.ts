@@ -13,7 +13,7 @@ export type SessionOptions = {
   readonly chroot: string;
   /** Session timeout asked for, in ms; what was negotiated is `Session.timeoutMs`. */
   readonly timeoutMs: number;
-  /** How long before the session's end we stop trusting it, in ms; default a fifth of the negotiated timeout. */
+  /** How long before the session's end we stop trusting it, in ms; default a fifth of the negotiated timeout, at most half. */
   readonly trustMarginMs?: number;
 };
 

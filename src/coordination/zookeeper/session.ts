@@ -221,7 +221,7 @@ export class ZooKeeperSession implements Session {
     this.#prepared = true;
     this.#sessionId = this.#connection.sessionId;
     this.#failures = 0;
-    this.#enterConnected('a new session');
+    this.#enterConnected(`a new session, of ${this.timeoutMs} ms`);
   }
 
   /** The server has forgotten the watches of the last connection; it tells of what changed since at once. */
