@@ -73,7 +73,7 @@ async function startFleet(): Promise<{ up: ChildProcess; api: string }> {
       '0',
     ],
     {
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         ...process.env,
         ZOOKEEPER_URL: servers.zookeeperUrl,
@@ -88,6 +88,10 @@ async function startFleet(): Promise<{ up: ChildProcess; api: string }> {
   );
   child.once('exit', (code) => {
     if (code !== null && code !== 0) void end(1);
+  });
+  // Of what it says beside its output, only its log (errors, unless CLAIMKEEPER_LOG_LEVEL says otherwise) is of interest here.
+  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
+    if (line.startsWith('{')) console.error(line);
   });
   let url = '';
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
