@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import {
   Commits,
+  confirmRestore,
   ensureTree,
   Generation,
   listMembers,
@@ -296,6 +297,15 @@ export class Claimkeeper {
     return this.#own(new Scheduler(options, this.#memberId(), this.#ctx, this.#generation, this.#deliveries));
   }
 
+  /**
+   * An operator's word that ZooKeeper's data, wiped or restored from a backup, is to be gone on with as it is now: lets the
+   * processes go on that stopped with `GENERATION_CHANGED`. `held`: the generations they named in their logs.
+   * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`
+   */
+  confirmRestore(held: readonly string[]): Promise<string> {
+    return confirmRestore(this.#session, held, this.#runtime);
+  }
+
   ready(): Readiness {
     const { state } = this.#session;
     const zookeeper = this.#generation.halted
@@ -328,6 +338,7 @@ export class Claimkeeper {
       if (this.#closed !== null)
         throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
       const task = parseSubmission(input, now);
+      if (this.#generation.halted) throw this.#unavailable(task.id, false);
       return this.#outcomeOf(task.id, await accept(this.#ctx, task, this.#until()));
     } catch (error) {
       if (error instanceof ClaimkeeperError) return { kind: 'refused', error };

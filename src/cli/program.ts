@@ -5,15 +5,16 @@ import { limits, shown } from '../domain/index.js';
 import { type Config, type Flags, flagOf, resolveConfig, settings, systemClock } from '../runtime/index.js';
 import { ApiClient } from './api-client.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp } from './exit.js';
-import { serveApi, serveScheduler, serveWorker } from './serve.js';
+import { confirmRestored, serveApi, serveScheduler, serveWorker } from './serve.js';
 import { parsePayload, submitLines, submitOne } from './submit.js';
 import { loadTaskTypes } from './task-module.js';
 import type { Terminal } from './terminal.js';
 import { up } from './up.js';
 
 const serving = ['zookeeper', 'chroot', 'redis', 'prefix', 'sessionTimeoutMs', 'logLevel'] as const;
-const listening = ['host', 'port'] as const;
-const working = ['queues', 'concurrency'] as const;
+const listening = ['host', 'port', 'dedupWindowMs'] as const;
+const leading = ['graceMs', 'dedupWindowMs'] as const;
+const working = ['queues', 'concurrency', 'drainMsMax'] as const;
 
 /** Runs one command line (without the program's own name); resolves with the exit code. Never rejects. */
 export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<ExitCode> {
@@ -47,6 +48,7 @@ function program(version: string, terminal: Terminal, result: Result): Command {
   const config = (flags: Flags): Config => resolveConfig(flags, terminal.env);
 
   addServing(root, config, terminal);
+  addRepair(root, config, terminal);
   addAsking(root, config, terminal, result);
   return root;
 }
@@ -63,7 +65,13 @@ function addServing(root: Command, config: (flags: Flags) => Config, terminal: T
     .action((flags: Flags & { workers: number; module?: string }) =>
       up(config(flags), { workers: flags.workers, module: flags.module ?? null }, terminal),
     );
-  addSettings(upCommand, ['chroot', 'prefix', 'sessionTimeoutMs', 'logLevel', ...listening, ...working]);
+  addSettings(upCommand, [
+    'chroot',
+    'prefix',
+    'sessionTimeoutMs',
+    'logLevel',
+    ...new Set([...listening, ...leading, ...working]),
+  ]);
   examples(upCommand, [
     'claimkeeper up --module ./tasks.js',
     'ZOOKEEPER_URL=127.0.0.1:2181 REDIS_URL=redis://127.0.0.1:6379 claimkeeper up --workers 4 --module ./tasks.js',
@@ -80,7 +88,7 @@ function addServing(root: Command, config: (flags: Flags) => Config, terminal: T
     .command('scheduler')
     .description("The leader's work; any number may run, one leads")
     .action((flags: Flags) => serveScheduler(config(flags)));
-  addSettings(schedulerCommand, serving);
+  addSettings(schedulerCommand, [...serving, ...leading]);
   examples(schedulerCommand, ['claimkeeper scheduler --log-level debug']);
 
   const workerCommand = root
@@ -90,6 +98,22 @@ function addServing(root: Command, config: (flags: Flags) => Config, terminal: T
     .action(async (module: string, flags: Flags) => serveWorker(config(flags), await loadTaskTypes(module)));
   addSettings(workerCommand, [...serving, ...working]);
   examples(workerCommand, ['claimkeeper worker ./tasks.js --queues default,mail --concurrency 50']);
+}
+
+function addRepair(root: Command, config: (flags: Flags) => Config, terminal: Terminal): void {
+  const confirmCommand = root
+    .command('confirm-restore')
+    .description("Lets processes go on that stopped because ZooKeeper's data was wiped or restored")
+    .option(
+      '--held <generation...>',
+      "the generations that stopped processes named in their logs ('held')",
+      [],
+    )
+    .action(async (flags: Flags & { held: string[] }) =>
+      confirmRestored(config(flags), flags.held, terminal),
+    );
+  addSettings(confirmCommand, serving);
+  examples(confirmCommand, ['claimkeeper confirm-restore --held 6f0c7b3e-9f51-4d0e-8a53-1f2b7d6a9c10']);
 }
 
 type SubmitFlags = Flags & {

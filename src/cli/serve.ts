@@ -20,8 +20,8 @@ export function runtimeOf(config: Config): Runtime {
 }
 
 export function connectTo(config: Config, { log }: Runtime): Promise<Claimkeeper> {
-  const { zookeeper, chroot, redis, prefix, sessionTimeoutMs } = config;
-  return connect({ zookeeper, chroot, redis, prefix, sessionTimeoutMs, log });
+  const { zookeeper, chroot, redis, prefix, sessionTimeoutMs, graceMs, dedupWindowMs } = config;
+  return connect({ zookeeper, chroot, redis, prefix, sessionTimeoutMs, graceMs, dedupWindowMs, log });
 }
 
 export function serveApi(config: Config, terminal: Terminal): Promise<void> {
@@ -33,8 +33,22 @@ export function serveScheduler(config: Config): Promise<void> {
 }
 
 export function serveWorker(config: Config, types: readonly TaskType[]): Promise<void> {
-  const { queues, concurrency } = config;
-  return serve(config, (keeper) => [keeper.worker({ types, queues, concurrency })]);
+  const { queues, concurrency, drainMsMax } = config;
+  return serve(config, (keeper) => [keeper.worker({ types, queues, concurrency, drainMsMax })]);
+}
+
+/** The operator's word that the ensemble's data, as it is now, is to be gone on with. */
+export async function confirmRestored(
+  config: Config,
+  held: readonly string[],
+  terminal: Terminal,
+): Promise<void> {
+  const keeper = await connectTo(config, runtimeOf(config));
+  try {
+    terminal.print(`confirmed: the generation is now ${await keeper.confirmRestore(held)}`);
+  } finally {
+    await keeper.close();
+  }
 }
 
 export function apiService(

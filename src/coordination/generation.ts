@@ -29,6 +29,8 @@ export class Generation {
   #halted = false;
   #proving: Promise<void> | null = null;
   readonly #unsubscribe: Unsubscribe;
+  /** One listener, so that the proofs of many reconnects do not pile up as watches. */
+  readonly #onChange = (): void => void this.prove();
 
   constructor(session: Session, runtime: Runtime) {
     this.#session = session;
@@ -81,14 +83,14 @@ export class Generation {
     const seenBefore = this.#held?.zxidSeen ?? 0n; // Writes answered from here on may be newer than the sync.
     try {
       const zxid = await this.#session.sync();
-      const node = await this.#session.read(generationPath, () => void this.prove());
+      const node = await this.#session.read(generationPath, this.#onChange);
       if (this.#session.sessionId !== session) return await this.#proveNow(); // A new session meanwhile: it is to be proven.
       this.#compare(node ?? (await this.#createIfNew()), { zxid, seenBefore }, session);
     } catch (error) {
       this.#runtime.log.warn({ err: error }, 'the generation could not be read; trying again');
       this.#runtime.clock.after(retryMs, () => {
-        if (this.#session.state === 'connected' && this.#provenIn !== this.#session.sessionId)
-          void this.prove();
+        // Also in a session that was proven: whoever waits for `proven` since its reconnect waits for this one.
+        if (this.#session.state === 'connected') void this.prove();
       });
     }
   }
@@ -118,7 +120,7 @@ export class Generation {
     if (this.#held !== null) return null;
     const data = encodeGeneration({ id: this.#runtime.random.uuid(), accepts: [] });
     await this.#session.write([{ kind: 'create', path: generationPath, data, mode: 'persistent' }]);
-    return this.#session.read(generationPath, () => void this.prove());
+    return this.#session.read(generationPath, this.#onChange);
   }
 
   #halt(found: string | null, why: string): void {

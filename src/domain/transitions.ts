@@ -151,14 +151,19 @@ function apply(record: TaskRecord, event: RecordEvent): TaskRecord {
 
 function failedAttempt(record: TaskRecord, at: EpochMs, retryAt: EpochMs | null): TaskRecord {
   if (record.cancelRequested) return finished(record, 'cancelled', at);
-  const attemptsLeft = record.attempt - (record.attemptBase ?? 0) < (record.policy?.retry.attempts ?? 1);
-  if (retryAt !== null && attemptsLeft) return waiting(record, record.attempt + 1, retryAt);
+  if (retryAt !== null && hasAttemptsLeft(record)) return waiting(record, record.attempt + 1, retryAt);
   return finished(record, 'failed', at);
 }
 
+function hasAttemptsLeft(record: TaskRecord): boolean {
+  return record.attempt - (record.attemptBase ?? 0) < (record.policy?.retry.attempts ?? 1);
+}
+
+/** A task that kills whoever runs it is not rerun for ever: its attempts are bounded here as well. */
 function interrupted(record: TaskRecord, at: EpochMs): TaskRecord {
   const noted = ended(record, at, 'interrupted');
-  if (record.policy?.onInterrupted === 'rerun') return waiting(noted, record.attempt + 1, null);
+  if (record.policy?.onInterrupted === 'rerun' && hasAttemptsLeft(record))
+    return waiting(noted, record.attempt + 1, null);
   return { ...noted, state: 'uncertain' };
 }
 

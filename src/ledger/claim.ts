@@ -6,6 +6,7 @@ import {
   type ClaimRef,
   encodeRecord,
   type Held,
+  limits,
   type RecordEvent,
   type TaskId,
   transition,
@@ -27,17 +28,21 @@ export type ClaimOutcome = {
   readonly won: readonly Held[];
   /** Moved on, or not claimable as read. */
   readonly lost: readonly TaskId[];
-  /** Not tried to the end, ZooKeeper being away: still to be taken, as far as is known. */
+  /** Not tried to the end (ZooKeeper being away), or more than one transaction carries: still to be taken, as far as is known. */
   readonly untried: readonly TaskId[];
   /** The reply was lost and could not be read back: not to be run (P3). `ref` names what may yet turn up in the ledger. */
   readonly unknown: { readonly ref: ClaimRef; readonly ids: readonly TaskId[] } | null;
 };
 
 type Won = { readonly claim: Claim; readonly won: readonly Held[] };
+type Found = Won & { readonly left: readonly Held[] };
 type Try = {
   readonly ref: ClaimRef;
   readonly session: SessionId;
+  /** As they stand if the transaction was applied. */
   readonly moved: readonly Held[];
+  /** Claimable, and too many bytes for one transaction. */
+  readonly over: readonly Held[];
   readonly outcome: WriteOutcome;
 };
 
@@ -55,21 +60,22 @@ export async function takeClaim(
   for (let n = 1; n <= triesMax; n += 1) {
     const attempt = await tryClaim(ctx, worker, left, options.alone || n > 1);
     if (attempt === null) return concluded(candidates, {});
-    const { outcome, ref, moved } = attempt;
+    const { outcome, ref, moved, over } = attempt;
     switch (outcome.kind) {
       case 'applied':
-        return concluded(candidates, { taken: claimed(attempt, outcome) });
+        return concluded(candidates, { taken: claimed(attempt, outcome), untried: over });
       case 'notSent':
-        return concluded(candidates, { untried: moved });
+        return concluded(candidates, { untried: [...moved, ...over] });
       case 'unknown': {
-        const taken = await readBack(ctx, attempt);
-        return concluded(candidates, taken === null ? { doubtful: attempt } : { taken });
+        const found = await readBack(ctx, attempt);
+        if (found === null) return concluded(candidates, { doubtful: attempt, untried: over });
+        return concluded(candidates, { taken: found, untried: [...found.left, ...over] });
       }
       case 'refused':
         if (outcome.index === 0) await ensureTree(ctx.session, [claimsOf(ref.worker)]);
         left = await fresh(
           ctx,
-          left.filter(({ held }) => moved.some(({ record }) => record.id === held.record.id)),
+          left.filter(({ held }) => [...moved, ...over].some(({ record }) => record.id === held.record.id)),
         );
     }
   }
@@ -84,28 +90,35 @@ async function tryClaim(
 ): Promise<Try | null> {
   const session = ctx.session.sessionId;
   const ref: ClaimRef = { worker, nonce: ctx.runtime.random.nonce() };
-  const moved = candidates.flatMap(({ held, event }) => {
+  const claimable = candidates.flatMap(({ held, event }) => {
     const next = transition(held.record, event(ref));
     return next.kind === 'moved' ? [{ record: next.record, version: held.version + 1 }] : [];
   });
-  if (session === null || moved.length === 0) return null;
+  if (session === null || claimable.length === 0) return null;
+  const { sets, carried } = carriedBy(claimable);
+  const moved = claimable.slice(0, carried);
   const data = Buffer.from(
     JSON.stringify({ nonce: ref.nonce, session, tasks: moved.map(({ record }) => record.id) }),
   );
-  const ops: WriteOp[] = [
-    { kind: 'create', path: claimPrefix(ref), data, mode: 'ephemeral-sequential' },
-    ...moved.map(
-      ({ record, version }) =>
-        ({
-          kind: 'set',
-          path: recordPath(record.id),
-          data: encodeRecord(record),
-          version: version - 1,
-        }) as const,
-    ),
-  ];
-  const outcome = await ctx.commits.commit(ops, { lane: 'claim', session, alone });
-  return { ref, session, moved, outcome };
+  const create = { kind: 'create', path: claimPrefix(ref), data, mode: 'ephemeral-sequential' } as const;
+  const outcome = await ctx.commits.commit([create, ...sets], { lane: 'claim', session, alone });
+  return { ref, session, moved, over: claimable.slice(carried), outcome };
+}
+
+/** What a claim may weigh beside its records: its znode names up to fifty tasks; paths and headers come on top. */
+const claimBytesMax = 32 * 1024;
+
+/** The writes of the first of `moved`, as many as one transaction carries; one record always fits (limits.ts). */
+function carriedBy(moved: readonly Held[]): { readonly sets: WriteOp[]; readonly carried: number } {
+  const sets: WriteOp[] = [];
+  let bytes = 0;
+  for (const { record, version } of moved) {
+    const data = encodeRecord(record);
+    bytes += data.length;
+    if (sets.length > 0 && bytes > limits.multiBytesMax - claimBytesMax) break;
+    sets.push({ kind: 'set', path: recordPath(record.id), data, version: version - 1 });
+  }
+  return { sets, carried: sets.length };
 }
 
 function claimed({ ref, session, moved }: Try, outcome: Extract<WriteOutcome, { kind: 'applied' }>): Won {
@@ -114,21 +127,29 @@ function claimed({ ref, session, moved }: Try, outcome: Extract<WriteOutcome, { 
   return { claim: { ref, session, path: created.path }, won: moved };
 }
 
-/** After a lost reply: the records tell, read in the same session, whose reads see its own writes (P3). */
-async function readBack(ctx: LedgerContext, { ref, session, moved }: Try): Promise<Won | null> {
-  return drive<Won | null>(ctx.runtime, { deadlineMs: ctx.session.timeoutMs }, async () => {
+/**
+ * After a lost reply: the records tell, read in the same session, whose reads see its own writes (P3). `left`: those that
+ * stand as they did, the transaction not having been applied.
+ */
+async function readBack(ctx: LedgerContext, { ref, session, moved }: Try): Promise<Found | null> {
+  return drive<Found | null>(ctx.runtime, { deadlineMs: ctx.session.timeoutMs }, async () => {
     if (ctx.session.sessionId !== session || ctx.session.state === 'lost') return null;
     await ctx.session.sync();
     const found = await readAllHeld(
       ctx,
       moved.map(({ record }) => record.id),
     );
-    const won = found.filter((held): held is Held => held?.record.claim?.nonce === ref.nonce);
+    const won = found.filter((held): held is Held => held !== null && isUnder(held, ref));
+    const left = moved.filter(({ version }, i) => found[i]?.version === version - 1);
     const path = await claimPath(ctx, ref);
     if (ctx.session.sessionId !== session) return null;
     if (won.length > 0 && path === null) return again;
-    return { claim: { ref, session, path: path ?? '' }, won };
+    return { claim: { ref, session, path: path ?? '' }, won, left };
   });
+}
+
+function isUnder({ record }: Held, ref: ClaimRef): boolean {
+  return record.state === 'running' && record.claim?.nonce === ref.nonce;
 }
 
 async function claimPath(ctx: LedgerContext, ref: ClaimRef): Promise<string | null> {

@@ -1,7 +1,15 @@
 // context.ts: what every part of the ledger works with.
 
 import type { Commits, Session } from '../coordination/index.js';
-import { decodeRecord, type Held, type Hint, hintOf, type TaskId, type TaskRecord } from '../domain/index.js';
+import {
+  ClaimkeeperError,
+  decodeRecord,
+  type Held,
+  type Hint,
+  hintOf,
+  type TaskId,
+  type TaskRecord,
+} from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
 import { recordPath } from './paths.js';
 
@@ -20,8 +28,18 @@ export async function readHeld(ctx: LedgerContext, id: TaskId, watcher?: () => v
   return node === null ? null : { record: decodeRecord(node.data, path), version: node.stat.version };
 }
 
+/**
+ * Null also for a record that cannot be read by this version: it must not hold up the others.
+ * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
+ */
 export function readAllHeld(ctx: LedgerContext, ids: readonly TaskId[]): Promise<(Held | null)[]> {
-  return Promise.all(ids.map((id) => readHeld(ctx, id)));
+  return Promise.all(ids.map((id) => readHeld(ctx, id).catch((error) => unreadable(ctx, id, error))));
+}
+
+function unreadable(ctx: LedgerContext, id: TaskId, error: unknown): null {
+  if (!(error instanceof ClaimkeeperError && error.code === 'RECORD_UNREADABLE')) throw error;
+  ctx.runtime.log.error({ err: error, task: id }, 'a record cannot be read: left alone');
+  return null;
 }
 
 /** Hints at what a move left to be done by someone: a task to run, or one whose outcome is to be verified. */

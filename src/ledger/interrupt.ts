@@ -4,7 +4,7 @@
 import type { WriteOp } from '../coordination/index.js';
 import type { ClaimRef, TaskId, TaskRecord } from '../domain/index.js';
 import { claimsStanding } from './claim.js';
-import { hintAt, type LedgerContext, readHeld } from './context.js';
+import { hintAt, type LedgerContext, readAllHeld } from './context.js';
 import { move } from './move.js';
 
 export type InterruptOutcome = 'interrupted' | 'delivered' | 'movedOn' | 'unavailable';
@@ -45,6 +45,6 @@ export async function isOrphan(ctx: LedgerContext, record: TaskRecord): Promise<
   if (record.state !== 'running' || claim === undefined) return false;
   const standing = await claimsStanding(ctx, claim.worker);
   if (standing.some(({ ref }) => ref.nonce === claim.nonce)) return false;
-  const now = await readHeld(ctx, id);
+  const [now] = await readAllHeld(ctx, [id]);
   return now?.record.claim?.nonce === claim.nonce && now.record.state === 'running';
 }

@@ -12,6 +12,9 @@ export type Config = {
   readonly redis: string;
   readonly prefix: string;
   readonly sessionTimeoutMs: number;
+  readonly graceMs: number;
+  readonly dedupWindowMs: number;
+  readonly drainMsMax: number;
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -33,7 +36,7 @@ const serverList =
   /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}(,(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5})*$/;
 
 function whole(min: number, max: number): z.ZodType<number, string> {
-  const text = z.string().regex(/^\d{1,9}$/, 'is not a whole number');
+  const text = z.string().regex(/^\d{1,12}$/, 'is not a whole number');
   return text
     .transform(Number)
     .refine((value) => value >= min && value <= max, `is not within ${min} – ${max}`);
@@ -79,6 +82,24 @@ export const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     default: '10000',
     help: 'ZooKeeper session timeout to ask for; a dead worker is noticed after it',
     schema: whole(1_000, 600_000),
+  },
+  graceMs: {
+    env: 'CLAIMKEEPER_GRACE_MS',
+    default: '1000',
+    help: "from a claim's vanishing to the interruption of its tasks, in ms",
+    schema: whole(0, 600_000),
+  },
+  dedupWindowMs: {
+    env: 'CLAIMKEEPER_DEDUP_WINDOW_MS',
+    default: '604800000',
+    help: "how long a finished task's id is remembered in the ledger, in ms; the same for API and scheduler",
+    schema: whole(0, 31_536_000_000),
+  },
+  drainMsMax: {
+    env: 'CLAIMKEEPER_DRAIN_MS_MAX',
+    default: '30000',
+    help: 'how long a stopping worker waits for its tasks before it aborts them, in ms',
+    schema: whole(0, 86_400_000),
   },
   host: {
     env: 'CLAIMKEEPER_HOST',

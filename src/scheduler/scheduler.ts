@@ -60,9 +60,8 @@ export class Scheduler implements Service {
     const { signal } = leadership;
     const monitor = new ClaimsMonitor(this.#ctx, this.#options.graceMs, () => leadership.guard());
     const lookEveryMs = Math.min(lookEveryMsMax, this.#ctx.session.timeoutMs / 4);
-    this.#ctx.runtime.log.info({ term: leadership.term }, 'leading');
     await Promise.all([
-      this.#every(lookEveryMs, signal, 'look at claims', () => monitor.look()),
+      this.#every(lookEveryMs, signal, 'look at claims', () => monitor.look(signal)),
       this.#reconcileLoop(leadership, monitor),
     ]);
   }

@@ -12,7 +12,7 @@ import {
   hintAt,
   type LedgerContext,
   move,
-  readHeld,
+  readAllHeld,
   takeClaim,
 } from '../ledger/index.js';
 import { Hold } from './hold.js';
@@ -76,7 +76,7 @@ async function readoptSome(
 /** The ledger no longer says `running` for it. An uncertain record still takes this attempt's own evidence; any other does not. */
 async function disown(ctx: LedgerContext, run: Run, events: CustodyEvents): Promise<void> {
   const { id, nonce } = run.held.record;
-  const now = await readHeld(ctx, id);
+  const [now] = await readAllHeld(ctx, [id]);
   run.disowned();
   if (now?.record.nonce === nonce && now.record.state === 'uncertain') return;
   run.abort(
@@ -107,19 +107,23 @@ export class Audit {
   async run(strays: Strays, isHeld: (path: string) => boolean, signal: AbortSignal): Promise<void> {
     const forgetAfterMs = 2 * this.#ctx.session.timeoutMs;
     for (const [nonce, { ids, since }] of strays) {
-      for (const id of ids) await this.#giveBack(id, nonce);
-      if (this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs) strays.delete(nonce);
+      let known = true;
+      for (const id of ids) known = (await this.#giveBack(id, nonce)) && known;
+      if (known && this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs) strays.delete(nonce);
     }
     const unheld = (await claimsStanding(this.#ctx, this.#worker)).filter(({ path }) => !isHeld(path));
     for (const { path } of unheld) if (this.#suspects.has(path)) await dropClaim(this.#ctx, path, signal);
     this.#suspects = new Set(unheld.map(({ path }) => path));
   }
 
-  /** Safe for a stray alone: no handler ever started under its nonce. */
-  async #giveBack(id: TaskId, nonce: Nonce): Promise<void> {
+  /** Safe for a stray alone: no handler ever started under its nonce. False: ZooKeeper did not say what became of it. */
+  async #giveBack(id: TaskId, nonce: Nonce): Promise<boolean> {
     const at = this.#ctx.runtime.clock.now();
     const event = { kind: 'released', at, nonce, notBefore: null } as const;
     const moved = await move(this.#ctx, id, event, { until: { deadlineMs: this.#ctx.session.timeoutMs } });
     if (moved.kind === 'moved') hintAt(this.#ctx, moved.held.record);
+    // The claim never was: the task waits still, and its delivery has been acknowledged.
+    if (moved.kind === 'refused' && moved.record !== null) hintAt(this.#ctx, moved.record);
+    return moved.kind !== 'unavailable';
   }
 }

@@ -33,6 +33,15 @@ const bugs = [TypeError, ReferenceError, SyntaxError, RangeError];
 
 /** A handler's throw, whatever it threw, as an outcome. `stop`: why its signal had aborted, if it had. */
 export function failureOf(thrown: unknown, stop: unknown): AttemptOutcome {
+  try {
+    return classify(thrown, stop);
+  } catch {
+    // A proxy, or a getter that throws: nothing can be learnt of it.
+    return classify(new Error('threw a value that cannot be looked at'), stop);
+  }
+}
+
+function classify(thrown: unknown, stop: unknown): AttemptOutcome {
   const message = messageOf(thrown).slice(0, limits.errorMessageCharsMax);
   const failed = (code: string, retryable = true, retryAfterMs = 0): AttemptOutcome => ({
     kind: 'failed',
@@ -94,12 +103,13 @@ function delayAfter(
   const policy = record.policy?.retry;
   const counted = record.attempt - (record.attemptBase ?? 0);
   const backoffMs = policy === undefined ? 0 : retryDelayMs(counted, policy, roll);
-  return Math.min(Math.max(backoffMs, outcome.retryAfterMs), limits.delayMsMax);
+  const askedMs = Number.isNaN(outcome.retryAfterMs) ? 0 : outcome.retryAfterMs; // A `Retry-After` that was a date.
+  return Math.min(Math.max(backoffMs, askedMs), limits.delayMsMax);
 }
 
 function messageOf(thrown: unknown): string {
   try {
-    return thrown instanceof Error ? thrown.message : `threw ${typeof thrown}: ${String(thrown)}`;
+    return thrown instanceof Error ? String(thrown.message) : `threw ${typeof thrown}: ${String(thrown)}`;
   } catch {
     return 'threw a value that cannot be shown';
   }

@@ -8,8 +8,16 @@
 // being recorded, through outages and new sessions, until the ledger has it or refuses it (P3, P5).
 
 import pRetry from 'p-retry';
-import { ClaimkeeperError, type EpochMs, type Held, type Json, type TaskRecord } from '../domain/index.js';
-import { hintAt, type LedgerContext, move, readHeld } from '../ledger/index.js';
+import { type Watch, watchNode } from '../coordination/index.js';
+import {
+  ClaimkeeperError,
+  decodeRecord,
+  type EpochMs,
+  type Held,
+  type Json,
+  type TaskRecord,
+} from '../domain/index.js';
+import { hintAt, type LedgerContext, move, readHeld, recordPath } from '../ledger/index.js';
 import { delay } from '../runtime/index.js';
 import { runAttempt } from './attempt.js';
 import type { Breaker } from './breaker.js';
@@ -124,8 +132,9 @@ export class Run {
   async #attempt(): Promise<AttemptOutcome> {
     const { ctx, type, breaker } = this.#deps;
     const session = this.#hold.claim.session;
-    if (!this.#deps.accepting()) return { kind: 'notStarted', why: 'stopping' };
     const proven = ctx.session.trusted() || (await ctx.session.prove());
+    // From here to the handler's call nothing is awaited: what was true stays true.
+    if (!this.#deps.accepting()) return { kind: 'notStarted', why: 'stopping' };
     if (!proven || ctx.session.sessionId !== session) return { kind: 'notStarted', why: 'lease' };
     this.#stop = new AbortController();
     const stop = this.#stop;
@@ -150,26 +159,36 @@ export class Run {
     const { event, retryInMs } = eventOf(outcome, held, clock.now(), random.roll());
     const inPlace =
       mayRetryHere && retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
-    const deleteClaim = inPlace ? null : this.#hold.pathIfLast(this.#id);
+    const hold = this.#hold;
+    const deleteClaim = inPlace ? null : hold.pathIfLast(this.#id);
     const moved = await move(ctx, this.#id, event, { until: { signal: end }, held, deleteClaim });
     if (moved.kind === 'moved') this.#held = moved.held;
     if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace)
       throw new RetryInPlace(retryInMs);
     if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
     if (moved.kind !== 'unavailable') {
-      this.#hold.close(ctx, this.#id, deleteClaim !== null && moved.kind === 'moved', end);
+      // Readopted meanwhile: it is the new claim that is still there.
+      const deleted = deleteClaim !== null && moved.kind === 'moved' && hold === this.#hold;
+      this.#hold.close(ctx, this.#id, deleted, end);
     }
     this.#deps.onEnd(this, endingOf(outcome, held, moved));
     if (outcome.kind === 'unsettled') void this.#recordLate(outcome.late);
   }
 
-  /** A handler that was given up has settled after all: evidence of that same attempt, if the record still waits for it. */
+  /**
+   * A handler that was given up has settled after all: evidence of that same attempt, if the record still waits for it.
+   * Never rejects: by then the worker may have stopped and the session be closed.
+   */
   async #recordLate(late: Promise<AttemptOutcome>): Promise<void> {
     const outcome = await late;
     const { ctx, end } = this.#deps;
     const { event } = eventOf(outcome, this.#held, ctx.runtime.clock.now(), ctx.runtime.random.roll());
-    const moved = await move(ctx, this.#id, event, { until: { signal: end } });
-    if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
+    try {
+      const moved = await move(ctx, this.#id, event, { until: { signal: end } });
+      if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
+    } catch (error) {
+      ctx.runtime.log.warn({ err: error, task: this.#id }, 'a late outcome could not be recorded');
+    }
   }
 
   /** Waits the delay out and claims the next attempt under the same claim; false when it is to come back as a delivery. */
@@ -189,10 +208,9 @@ export class Run {
         claim: claim.ref,
         policy: record.policy,
       } as const;
-      const moved = await move(ctx, this.#id, event, {
-        until: { deadlineMs: ctx.session.timeoutMs },
-        held: this.#held,
-      });
+      // Only while the claim stands, and to a known end: given up half way it would look begun (P3).
+      const guard = { kind: 'check', path: claim.path, version: null } as const;
+      const moved = await move(ctx, this.#id, event, { until: { signal: end }, held: this.#held, guard });
       if (moved.kind === 'moved') {
         this.#held = moved.held;
         return true;
@@ -207,24 +225,25 @@ export class Run {
 
   /** Once the attempt has run for a while, aborts it when its record says so: cancelled, or no longer its own. */
   #watchWhile(stop: AbortController): { cancel(): void } {
-    const { ctx } = this.#deps;
-    const { nonce } = this.#held.record;
-    let over = false;
-    const look = async (): Promise<void> => {
-      if (over) return;
-      const now = await readHeld(ctx, this.#id, () => void look()).catch(() => null);
-      if (over || now === null) return;
-      if (now.record.nonce !== nonce) {
-        stop.abort(new ClaimkeeperError('LEASE_LOST', `task ${this.#id} was moved on by others`));
-      } else if (now.record.cancelRequested) {
-        stop.abort(new ClaimkeeperError('ATTEMPT_CANCELLED', `task ${this.#id} was cancelled`));
+    const { session, runtime } = this.#deps.ctx;
+    const { id, nonce } = this.#held.record;
+    const path = recordPath(id);
+    const onRecord = (record: TaskRecord | null): void => {
+      if (record === null) return;
+      if (record.nonce !== nonce) {
+        stop.abort(new ClaimkeeperError('LEASE_LOST', `task ${id} was moved on by others`));
+      } else if (record.cancelRequested) {
+        stop.abort(new ClaimkeeperError('ATTEMPT_CANCELLED', `task ${id} was cancelled`));
       }
     };
-    const timer = ctx.runtime.clock.after(watchAfterMs, () => void look());
+    let watch: Watch | null = null;
+    const timer = runtime.clock.after(watchAfterMs, () => {
+      watch = watchNode(session, path, (data) => decodeRecord(data, path), onRecord, runtime);
+    });
     return {
       cancel: () => {
-        over = true;
         timer.cancel();
+        void watch?.stop();
       },
     };
   }
@@ -236,7 +255,7 @@ export class Run {
       id: record.id,
       type: record.type,
       queue: record.queue,
-      payload: record.payload,
+      payload: structuredClone(record.payload), // The handler may change its own; the record's is written again.
       attempt: record.attempt,
       replays: record.replays ?? 0,
     };
@@ -270,7 +289,7 @@ export class Run {
 function endingOf(outcome: AttemptOutcome, held: Held, moved: Awaited<ReturnType<typeof move>>): Ending {
   if (moved.kind === 'moved') return outcome.kind;
   if (moved.kind === 'unavailable') return 'unrecorded';
-  // Our reply was lost and others moved on since: the attempt's entry is there.
-  const known = moved.record?.attempts?.some(({ nonce }) => nonce === held.record.nonce) ?? false;
-  return known ? outcome.kind : 'stale';
+  // Our reply was lost and others moved on since: the attempt's own entry is there, and not what they guessed of it.
+  const own = moved.record?.attempts?.find(({ nonce }) => nonce === held.record.nonce)?.outcome;
+  return own === undefined || own === 'interrupted' || own === 'notExecuted' ? 'stale' : outcome.kind;
 }

@@ -3,6 +3,7 @@
 
 import { type EpochMs, type Held, resultOf, retryDelayMs, type Verdict } from '../domain/index.js';
 import { hintAt, type LedgerContext, move } from '../ledger/index.js';
+import { delay } from '../runtime/index.js';
 import type { HandledTask, TaskType, VerifyVerdict } from './task-type.js';
 
 /** Between an answer `unknown` and the next question. */
@@ -27,14 +28,15 @@ async function ask(ctx: LedgerContext, { record }: Held, type: TaskType): Promis
     id: record.id,
     type: record.type,
     queue: record.queue,
-    payload: record.payload,
+    payload: structuredClone(record.payload),
     attempt: record.attempt,
     replays: record.replays ?? 0,
   };
   const timeoutMs = record.policy?.timeoutMs ?? 60_000;
-  const late = new Promise<VerifyVerdict>((resolve) => {
-    ctx.runtime.clock.after(timeoutMs, () => resolve({ kind: 'unknown' }));
-  });
+  const answered = new AbortController();
+  const late = delay(ctx.runtime.clock, timeoutMs, answered.signal).then(
+    () => ({ kind: 'unknown' }) as const,
+  );
   try {
     const answer = (await Promise.race([type.verify?.(task as never), late])) ?? { kind: 'unknown' };
     if (['completed', 'notExecuted', 'unknown'].includes(answer.kind)) return answer;
@@ -42,6 +44,8 @@ async function ask(ctx: LedgerContext, { record }: Held, type: TaskType): Promis
   } catch (error) {
     ctx.runtime.log.warn({ err: error, task: record.id, type: type.name }, 'verify failed: taken as unknown');
     return { kind: 'unknown' };
+  } finally {
+    answered.abort();
   }
 }
 

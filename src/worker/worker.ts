@@ -156,6 +156,9 @@ export class Worker implements Service {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     for (const { breaker } of this.#skills.values()) breaker.stop();
     await this.#announcement?.stop();
+    // Once it is empty; else, or while ZooKeeper is away, the leader does it when the claims are gone.
+    const claims = { kind: 'delete', path: claimsOf(this.id), version: null } as const;
+    await this.#ctx.commits.commit([claims], { lane: 'write' });
   }
 
   /** Suspended or lost: start nothing; once the lease is over, stop what another worker may soon rerun (P9). */
@@ -214,7 +217,7 @@ export class Worker implements Service {
   /** Starts what finds a free slot soon, and gives the rest to others. */
   async #place(delivery: Delivery): Promise<void> {
     const { runtime } = this.#ctx;
-    let left = delivery.ids;
+    let left: readonly TaskId[] = [...new Set(delivery.ids)];
     try {
       while (left.length > 0 && this.#gate.isOpen) {
         if (!(await this.#slots.available(runtime.clock, holdMsMax, this.#stopping.signal))) break;
@@ -222,7 +225,7 @@ export class Worker implements Service {
         const batch = left.slice(0, reserved);
         const untried = await this.#claimAndStart(batch, delivery.redelivered);
         left = [...untried, ...left.slice(reserved)];
-        if (untried.length > 0) break;
+        if (untried.length > 0 && untried.length === batch.length) break;
       }
     } catch (error) {
       runtime.log.warn({ err: error, tasks: left.length }, 'could not claim: the delivery is put off');

@@ -200,3 +200,29 @@ describe('processes of their own', () => {
     expect(await claimkeeper(['api'], env).exited).toBe(4);
   });
 });
+
+describe('confirm-restore', () => {
+  test("lets processes go on that stopped because ZooKeeper's data is gone", async () => {
+    const zookeeper = await startZooKeeper();
+    onTestFinished(() => zookeeper.stop());
+    const env = { ...installation(), CLAIMKEEPER_ZOOKEEPER: zookeeper.url };
+    const api = claimkeeper(['api'], env);
+    const [, url = ''] = await api.says(/listening on (\S+)/);
+    const readiness = async (): Promise<unknown> => (await fetch(`${url}/readyz`)).json();
+    await zookeeper.stop();
+    await zookeeper.restart();
+    await eventually(async () => expect(await readiness()).toMatchObject({ zookeeper: 'halted' }), {
+      deadlineMs: 20_000,
+      what: 'the API is halted',
+    });
+    const [, held = ''] = await api.says(/"held":"([^"]+)"/);
+    const [outcome] = (await new ApiClient(url, systemClock).submit([{ id: 'x', type: 'pid' }])).slice(0, 1);
+    expect(outcome).toMatchObject({ kind: 'refused', error: { code: 'GENERATION_CHANGED' } });
+    const confirmed = claimkeeper(['confirm-restore', '--held', held], env);
+    await confirmed.says(/confirmed: the generation is now/);
+    expect(await confirmed.exited).toBe(0);
+    await eventually(async () => expect(await readiness()).toMatchObject({ status: 'ready' }), {
+      what: 'the API is ready',
+    });
+  });
+});

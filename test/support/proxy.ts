@@ -91,11 +91,11 @@ class FaultProxy implements FaultyNetwork {
     }
     if (this.#listener !== null) return;
     const listener = createServer((client) => this.#join(client));
+    this.#listener = listener; // Before it listens: a second call meanwhile must not listen as well.
     await new Promise<void>((resolve, reject) => {
       listener.once('error', reject);
       listener.listen({ port: this.port, host: '127.0.0.1' }, resolve);
     });
-    this.#listener = listener;
   }
 
   async stop(): Promise<void> {

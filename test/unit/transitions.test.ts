@@ -105,6 +105,12 @@ describe('a record', () => {
     });
   });
 
+  test('interrupted under rerun with its attempts spent is uncertain: a task that kills its workers does not go on for ever', () => {
+    const policy = { onInterrupted: 'rerun', retry: { attempts: 2 } } as const;
+    const again = moved(born(), claimed('1', policy), interrupted('1'), claimed('2', policy));
+    expect(moved(again, interrupted('2'))).toMatchObject({ state: 'uncertain', attempt: 2 });
+  });
+
   test('after an interruption under rerun refuses the late outcome of the attempt before', () => {
     const waiting = moved(born(), claimed('x', { onInterrupted: 'rerun' }), interrupted('x'));
     expect(transition(waiting, succeeded('x'))).toEqual({ kind: 'refused', why: 'state' });

@@ -1,0 +1,168 @@
+// scheduler.test.ts: what the leader's looks and passes promise, on the memory twin and on real ZooKeeper: that nothing which
+// one task or one worker left behind keeps the others from being mended.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ensureTree } from '../../src/coordination/index.js';
+import { type Hint, resolvePolicy, type TaskId, type WorkerId } from '../../src/domain/index.js';
+import {
+  type Claim,
+  claimsOf,
+  dropClaim,
+  move,
+  readAllHeld,
+  takeClaim,
+  workersPath,
+} from '../../src/ledger/index.js';
+import { ClaimsMonitor } from '../../src/scheduler/claims-monitor.js';
+import { type DeliveryPort, reconcile } from '../../src/scheduler/reconcile.js';
+import { join, moves, type Party, recordOf, spoil, submit } from '../support/crew.js';
+import { memoryWorld } from '../support/memory-world.js';
+import type { World } from '../support/world.js';
+import { zookeeperWorld } from '../support/zookeeper-world.js';
+
+const noEnd = new AbortController().signal;
+const guard = () => ({ kind: 'check', path: '/leader/term', version: null }) as const;
+
+/** Redis with nothing in it, that takes everything. */
+const emptyRedis: DeliveryPort = {
+  pending: async () => new Set(),
+  readMarker: async () => null,
+  writeMarker: async () => undefined,
+  putHistory: async () => undefined,
+};
+
+describe.each([
+  ['the memory twin', memoryWorld],
+  ['ZooKeeper', zookeeperWorld],
+])('the leader on %s', (_name, makeWorld) => {
+  let world: World;
+  let party: Party;
+  let hints: Hint[] = [];
+
+  beforeAll(async () => {
+    world = await makeWorld();
+    party = await join(world, (more) => void hints.push(...more));
+  });
+  afterAll(() => world.close());
+
+  async function claim(worker: WorkerId, ids: readonly TaskId[]): Promise<Claim> {
+    const { ctx } = party;
+    await ensureTree(ctx.session, [claimsOf(worker)]);
+    const at = ctx.runtime.clock.now();
+    const policy = resolvePolicy(null, null);
+    const held = (await readAllHeld(ctx, ids)).filter((each) => each !== null);
+    const candidates = held.map((each) => ({
+      held: each,
+      event: (ref: Claim['ref']) => ({ kind: 'claimed', at, nonce: ref.nonce, claim: ref, policy }) as const,
+    }));
+    const { claim: made } = await takeClaim(ctx, worker, candidates, { alone: true });
+    if (made === null) throw new Error('nothing was claimed');
+    return made;
+  }
+
+  function newWorker(): WorkerId {
+    return `w-${world.runtime.random.nonce()}` as WorkerId;
+  }
+
+  test('a task that cannot be read keeps no other from being interrupted', async () => {
+    const ids = await Promise.all(Array.from({ length: 4 }, () => submit(party, 'job')));
+    const [spoilt, ...others] = ids as [TaskId, ...TaskId[]];
+    const worker = newWorker();
+    const claims = [await claim(worker, [spoilt, others[0] as TaskId]), await claim(worker, others.slice(1))];
+    const monitor = new ClaimsMonitor(party.ctx, 0, guard);
+    await monitor.look(noEnd);
+    await spoil(party, spoilt);
+    for (const { path } of claims) await dropClaim(party.ctx, path, noEnd);
+    await monitor.look(noEnd);
+    for (const id of others) expect((await recordOf(party, id)).state).toBe('uncertain');
+  });
+
+  test('while one task of a claim cannot be interrupted, the others are hinted at once and not at every look', async () => {
+    const [stuck, waiting] = (await Promise.all([submit(party, 'job'), submit(party, 'job')])) as [
+      TaskId,
+      TaskId,
+    ];
+    const { ref, path } = await claim(newWorker(), [stuck, waiting]);
+    const monitor = new ClaimsMonitor(party.ctx, 0, guard);
+    await monitor.look(noEnd);
+    const released = {
+      kind: 'released',
+      at: world.runtime.clock.now(),
+      nonce: ref.nonce,
+      notBefore: null,
+    } as const;
+    await move(party.ctx, waiting, released, { until: { deadlineMs: 1_000 } });
+    await dropClaim(party.ctx, path, noEnd);
+    party.commits.fault = (ops) => (moves('uncertain')(ops) ? 'notSent' : 'none');
+    hints = [];
+    for (let n = 0; n < 2; n += 1) await monitor.look(noEnd);
+    party.commits.fault = () => 'none';
+    expect(hints.filter(({ id }) => id === waiting)).toHaveLength(1);
+    await monitor.look(noEnd);
+    expect((await recordOf(party, stuck)).state).toBe('uncertain');
+  });
+
+  test('a look ends soon once its leader has stepped down, however much is left to interrupt', async () => {
+    const worker = newWorker();
+    const ids = await Promise.all(Array.from({ length: 3 }, () => submit(party, 'job')));
+    const claims = await Promise.all(ids.map((id) => claim(worker, [id])));
+    const monitor = new ClaimsMonitor(party.ctx, 0, guard);
+    await monitor.look(noEnd);
+    for (const { path } of claims) await dropClaim(party.ctx, path, noEnd);
+    const stepDown = new AbortController();
+    let tried = 0;
+    party.commits.fault = (ops) => {
+      if (!moves('uncertain')(ops)) return 'none';
+      tried += 1;
+      stepDown.abort();
+      return 'none';
+    };
+    await monitor.look(stepDown.signal);
+    party.commits.fault = () => 'none';
+    expect(tried).toBe(1);
+  });
+
+  test('what dead workers leave under /claims is removed, and what the living need is not', async () => {
+    const [dead, alive, busy] = [newWorker(), newWorker(), newWorker()];
+    await claim(busy, [await submit(party, 'job')]);
+    await ensureTree(party.ctx.session, [dead, alive].map(claimsOf));
+    await party.ctx.session.write([
+      { kind: 'create', path: `${workersPath}/${alive}`, data: Buffer.alloc(0), mode: 'ephemeral' },
+    ]);
+    const monitor = new ClaimsMonitor(party.ctx, 1_000, guard);
+    for (let n = 0; n < 2; n += 1) await monitor.look(noEnd);
+    expect(await party.ctx.session.children(claimsOf(dead))).toBeNull();
+    expect(await party.ctx.session.children(claimsOf(alive))).toEqual([]);
+    expect(await party.ctx.session.children(claimsOf(busy))).toHaveLength(1);
+  });
+
+  test('a worker whose place under /claims was removed too early makes it again and claims', async () => {
+    const worker = newWorker();
+    const id = await submit(party, 'job');
+    await claim(worker, [await submit(party, 'job')]).then(({ path }) => dropClaim(party.ctx, path, noEnd));
+    await party.ctx.session.write([{ kind: 'delete', path: claimsOf(worker), version: null }]);
+    const [held] = (await readAllHeld(party.ctx, [id])).filter((each) => each !== null);
+    if (held === undefined) throw new Error('no record');
+    const at = world.runtime.clock.now();
+    const policy = resolvePolicy(null, null);
+    const event = (ref: Claim['ref']) =>
+      ({ kind: 'claimed', at, nonce: ref.nonce, claim: ref, policy }) as const;
+    const { won } = await takeClaim(party.ctx, worker, [{ held, event }], { alone: false });
+    expect(won.map(({ record }) => record.id)).toEqual([id]);
+  });
+
+  test('a pass redelivers all that waits, past any record that cannot be read', async () => {
+    const ids = await Promise.all(Array.from({ length: 30 }, () => submit(party, 'job')));
+    await Promise.all(ids.slice(0, 10).map((id) => spoil(party, id)));
+    hints = [];
+    await reconcile(party.ctx, emptyRedis, {
+      dedupWindowMs: 60_000,
+      historyMs: 60_000,
+      rebuild: true,
+      guard,
+      signal: noEnd,
+      onOrphan: () => undefined,
+    });
+    expect(hints.map(({ id }) => id)).toEqual(expect.arrayContaining(ids.slice(10)));
+  });
+});

@@ -1,0 +1,833 @@
+// worker-contract.ts: what a worker promises of a delivered task, in good times and under every fault that a transaction, a
+// session or a handler may bring. The titles are the contract; it holds on the memory twin and on real ZooKeeper.
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { NonRetryable, RetryAfter, resolvePolicy, type TaskId } from '../../src/domain/index.js';
+import { cancel, claimsOf, interrupt, readHeld, replay, takeClaim } from '../../src/ledger/index.js';
+import { Audit, type Strays } from '../../src/worker/custody.js';
+import { defineTask, type TaskContext } from '../../src/worker/index.js';
+import {
+  claimsNothing,
+  Feed,
+  type Hired,
+  type HireOptions,
+  hire,
+  join,
+  moves,
+  type Party,
+  reaches,
+  recordOf,
+  signalled,
+  spoil,
+  submit,
+  withMethods,
+} from '../support/crew.js';
+import { eventually } from '../support/eventually.js';
+import { gone, type World } from '../support/world.js';
+
+const until = { deadlineMs: 10_000 };
+const leader = { kind: 'check', path: '/leader/term', version: null } as const;
+const soon = { delayMsMin: 1, delayMsMax: 1 };
+
+/** Resolves when the attempt's signal aborts; throws its reason. */
+function obey({ signal }: TaskContext): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+export function workerContract(name: string, makeWorld: () => Promise<World>): void {
+  describe(`a worker on ${name}`, () => {
+    let world: World;
+    /** Submits and looks; never fails. */
+    let desk: Party;
+    let feed: Feed;
+    const hired: Hired[] = [];
+
+    beforeAll(async () => {
+      world = await makeWorld();
+      desk = await join(world, (hints) => feed.deliver(hints));
+    });
+    beforeEach(() => {
+      feed = new Feed(world.runtime);
+    });
+    afterEach(dismissAll);
+    afterAll(() => world.close());
+
+    async function dismissAll(): Promise<void> {
+      await Promise.all(hired.splice(0).map(({ worker }) => worker.stop()));
+    }
+
+    async function work(options: HireOptions): Promise<Hired> {
+      const one = await hire(world, feed, options);
+      hired.push(one);
+      return one;
+    }
+
+    /** A task type that counts the calls of its handler by task. */
+    function counted(handler: (context: TaskContext, call: number) => unknown, options: object = {}) {
+      const calls = new Map<TaskId, number>();
+      const type = defineTask('job', {
+        ...options,
+        handler: (_payload, context) => {
+          const call = (calls.get(context.task.id) ?? 0) + 1;
+          calls.set(context.task.id, call);
+          return handler(context, call);
+        },
+      });
+      return { type, calls };
+    }
+
+    describe('in good times', () => {
+      test('runs a delivered task once, however often and to however many workers it is delivered', async () => {
+        const { type, calls } = counted(({ task }) => ({ did: task.id }));
+        await Promise.all([work({ types: [type] }), work({ types: [type] })]);
+        feed.following = false;
+        const ids = await Promise.all(Array.from({ length: 20 }, () => submit(desk, 'job')));
+        for (let n = 0; n < 8; n += 1) feed.put(ids, { redelivered: n % 2 === 1 });
+        for (const id of ids) feed.put([id, id]);
+        for (const id of ids)
+          expect((await reaches(desk, id, 'completed')).result).toEqual({ value: { did: id } });
+        for (const id of ids) feed.put([id]);
+        const last = await submit(desk, 'job');
+        feed.put([last]);
+        await reaches(desk, last, 'completed');
+        expect([...calls.values()]).toEqual(Array(21).fill(1));
+      });
+
+      test('leaves no claim behind', async () => {
+        const { type } = counted(() => null);
+        const { worker } = await work({ types: [type] });
+        const ids = await Promise.all(Array.from({ length: 10 }, () => submit(desk, 'job')));
+        for (const id of ids) await reaches(desk, id, 'completed');
+        await claimsNothing(desk, worker.id);
+      });
+
+      test('runs no more at once than its concurrency', async () => {
+        let running = 0;
+        let most = 0;
+        const { type } = counted(async () => {
+          running += 1;
+          most = Math.max(most, running);
+          await new Promise((resolve) => setImmediate(resolve));
+          running -= 1;
+        });
+        await work({ types: [type], concurrency: 3 });
+        feed.following = false;
+        const ids = await Promise.all(Array.from({ length: 20 }, () => submit(desk, 'job')));
+        feed.put(ids);
+        for (const id of ids) await reaches(desk, id, 'completed');
+        expect(most).toBe(3);
+      });
+
+      test('retries soon in place: another attempt, under the same claim', async () => {
+        const claims: unknown[] = [];
+        const fences: number[] = [];
+        const { type, calls } = counted(
+          async ({ task, fence }, call) => {
+            claims.push((await recordOf(desk, task.id)).claim?.nonce);
+            fences.push(fence);
+            if (call < 3) throw new Error('not yet');
+            return call;
+          },
+          { retry: { ...soon, attempts: 3 } },
+        );
+        await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        const record = await reaches(desk, id, 'completed');
+        expect(record).toMatchObject({ attempt: 3, result: { value: 3 } });
+        expect(record.attempts?.map(({ n, outcome }) => [n, outcome])).toEqual([
+          [1, 'failed'],
+          [2, 'failed'],
+          [3, 'succeeded'],
+        ]);
+        expect(new Set(claims).size).toBe(1);
+        expect(fences).toEqual([...fences].sort((x, y) => x - y));
+        expect(new Set(fences).size).toBe(3);
+        expect(calls.get(id)).toBe(3);
+      });
+
+      test('a longer delay comes back as a hint, and the claim goes', async () => {
+        const { type } = counted(() => {
+          throw new RetryAfter(60_000);
+        });
+        const { worker } = await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        const record = await eventually(
+          async () => {
+            const now = await recordOf(desk, id);
+            expect(now).toMatchObject({ state: 'waiting', attempt: 2 });
+            return now;
+          },
+          { what: 'the attempt has failed' },
+        );
+        expect(record.notBefore).toBeGreaterThan(world.runtime.clock.now() + 50_000);
+        await claimsNothing(desk, worker.id);
+        expect(feed.hints.at(-1)).toMatchObject({ id, notBefore: record.notBefore });
+      });
+
+      test('NonRetryable fails the task at once', async () => {
+        const { type, calls } = counted(() => {
+          throw new NonRetryable('no such account');
+        });
+        await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        expect((await reaches(desk, id, 'failed')).attempts).toMatchObject([
+          { n: 1, outcome: 'failed', error: { code: 'HANDLER_REFUSED', message: 'no such account' } },
+        ]);
+        expect(calls.get(id)).toBe(1);
+      });
+
+      test('the last attempt the policy grants fails the task; a replay runs it again', async () => {
+        const { type, calls } = counted(
+          (_context, call) => {
+            if (call < 3) throw new Error('no');
+            return 'yes';
+          },
+          { retry: { ...soon, attempts: 2 } },
+        );
+        await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        await reaches(desk, id, 'failed');
+        await replay(desk.ctx, id, until);
+        expect(await reaches(desk, id, 'completed')).toMatchObject({ attempt: 3, replays: 1 });
+        expect(calls.get(id)).toBe(3);
+      });
+
+      test('an attempt past its deadline whose handler obeys has failed with ATTEMPT_TIMEOUT', async () => {
+        const { type } = counted(obey, { timeoutMs: 30, retry: { attempts: 1 } });
+        await work({ types: [type] });
+        const record = await reaches(desk, await submit(desk, 'job'), 'failed');
+        expect(record.attempts).toMatchObject([{ outcome: 'failed', error: { code: 'ATTEMPT_TIMEOUT' } }]);
+      });
+
+      test('one whose handler is deaf leaves the task uncertain, until it succeeds after all', async () => {
+        const end = signalled<string>();
+        const { type, calls } = counted(() => end.promise, { timeoutMs: 30 });
+        const { endings, worker } = await work({ types: [type], concurrency: 1 });
+        const id = await submit(desk, 'job');
+        const uncertain = await reaches(desk, id, 'uncertain');
+        expect(uncertain.attempts).toMatchObject([
+          { outcome: 'unsettled', error: { code: 'ATTEMPT_UNSETTLED' } },
+        ]);
+        expect(endings).toEqual([{ id, ending: 'unsettled' }]);
+        await claimsNothing(desk, worker.id);
+        const other = await submit(desk, 'job'); // The slot is free again.
+        await eventually(() => expect(calls.get(other)).toBe(1), { what: 'the next task runs' });
+        end.resolve('late');
+        expect(await reaches(desk, id, 'completed')).toMatchObject({ result: { value: 'late' }, attempt: 1 });
+        await reaches(desk, other, 'completed');
+        expect(calls.get(id)).toBe(1);
+      });
+
+      test('a cancel aborts a running handler, and the task is cancelled once it has stopped', async () => {
+        const begun = signalled();
+        const { type } = counted((context) => {
+          begun.resolve();
+          return obey(context);
+        });
+        await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        await begun.promise;
+        await cancel(desk.ctx, id, until);
+        const record = await reaches(desk, id, 'cancelled');
+        expect(record.attempts).toMatchObject([{ outcome: 'failed', error: { code: 'ATTEMPT_CANCELLED' } }]);
+      });
+
+      test('a type without a handler here is put off, not dropped', async () => {
+        const { type } = counted(() => null);
+        await work({ types: [type] });
+        const id = await submit(desk, 'another-type');
+        const before = world.runtime.clock.now();
+        await eventually(() => expect(feed.hints.filter((hint) => hint.id === id)).toHaveLength(2), {
+          what: 'it is hinted at again',
+        });
+        expect(feed.hints.at(-1)?.notBefore).toBeGreaterThan(before + 1_000);
+        expect((await recordOf(desk, id)).state).toBe('waiting');
+      });
+
+      test('a task that is not yet due is put off until it is', async () => {
+        const { type, calls } = counted(() => null);
+        await work({ types: [type] });
+        feed.following = false;
+        const id = await submit(desk, 'job', { delayMs: 60_000 });
+        feed.put([id]);
+        await eventually(() => expect(feed.hints.filter((hint) => hint.id === id)).toHaveLength(2), {
+          what: 'it is hinted at again',
+        });
+        const { notBefore } = await recordOf(desk, id);
+        expect(feed.hints.at(-1)?.notBefore).toBe(notBefore);
+        expect(calls.size).toBe(0);
+      });
+
+      test.each([
+        ['completed', { kind: 'completed', result: 'it was done' }, { state: 'completed', attempt: 1 }, 1],
+        ['notExecuted', { kind: 'notExecuted' }, { state: 'completed', attempt: 2 }, 2],
+      ] as const)(
+        'the verify hook settles an uncertain task: %s',
+        async (_verdict, answer, expected, runs) => {
+          const first = signalled();
+          const begun = signalled();
+          const { type, calls } = counted(
+            async (_context, call) => {
+              begun.resolve();
+              if (call === 1) await first.promise;
+            },
+            { onInterrupted: 'verify', verify: () => answer },
+          );
+          const one = await work({ types: [type] });
+          const id = await submit(desk, 'job');
+          await begun.promise;
+          one.party.peer.cutOff();
+          await interruptOnceGone(one, id);
+          one.party.peer.rejoin();
+          await work({ types: [type] });
+          feed.put([id]);
+          await eventually(async () => expect(await recordOf(desk, id)).toMatchObject(expected), {
+            what: 'it is settled',
+          });
+          expect(calls.get(id)).toBe(runs);
+          first.resolve();
+        },
+      );
+    });
+
+    /** As the leader does once a claim has vanished. */
+    async function interruptOnceGone({ worker }: Hired, id: TaskId): Promise<void> {
+      const { claim } = await recordOf(desk, id);
+      if (claim === undefined) throw new Error(`${id} is not claimed`);
+      await claimsNothing(desk, worker.id);
+      expect(await interrupt(desk.ctx, id, claim, leader)).toBe('interrupted');
+    }
+
+    describe('when the session is lost', () => {
+      test('what runs is readopted under a claim of the new session, and its outcome is recorded', async () => {
+        const end = signalled<string>();
+        const begun = signalled();
+        const { type, calls } = counted(() => {
+          begun.resolve();
+          return end.promise;
+        });
+        const one = await work({ types: [type] });
+        const readopted = signalled<number>();
+        one.worker.on('readopted', ({ tasks }) => readopted.resolve(tasks));
+        const id = await submit(desk, 'job');
+        await begun.promise;
+        const old = (await recordOf(desk, id)).claim?.nonce;
+        one.party.peer.cutOff();
+        await claimsNothing(desk, one.worker.id);
+        one.party.peer.rejoin();
+        expect(await readopted.promise).toBe(1);
+        const now = await recordOf(desk, id);
+        expect(now).toMatchObject({ state: 'running', attempt: 1 });
+        expect(now.claim?.nonce).not.toBe(old);
+        end.resolve('done');
+        expect(await reaches(desk, id, 'completed')).toMatchObject({ result: { value: 'done' } });
+        expect(calls.get(id)).toBe(1);
+        await claimsNothing(desk, one.worker.id);
+        await reaches(desk, await submit(desk, 'job'), 'completed');
+      });
+
+      test('large tasks are readopted all, though one transaction cannot carry them', async () => {
+        const end = signalled();
+        const { type, calls } = counted(() => end.promise, { onInterrupted: 'rerun' });
+        const one = await work({ types: [type], concurrency: 12 });
+        const ids = await Promise.all(
+          Array.from({ length: 12 }, () => submit(desk, 'job', { payload: 'x'.repeat(60_000) })),
+        );
+        await eventually(() => expect(calls.size).toBe(12), { what: 'all run' });
+        const old = await Promise.all(ids.map(async (id) => (await recordOf(desk, id)).claim?.nonce));
+        one.party.peer.cutOff();
+        await claimsNothing(desk, one.worker.id);
+        one.party.peer.rejoin();
+        await eventually(
+          async () => {
+            const now = await Promise.all(ids.map(async (id) => (await recordOf(desk, id)).claim?.nonce));
+            expect(now.filter((nonce) => nonce !== undefined && !old.includes(nonce))).toHaveLength(12);
+          },
+          { what: 'all are readopted' },
+        );
+        end.resolve();
+        for (const id of ids) await reaches(desk, id, 'completed');
+      });
+
+      test('a readoption whose request is lost is made again, and the handler is left alone', async () => {
+        const end = signalled<string>();
+        const begun = signalled();
+        let aborted = false;
+        const { type } = counted(({ signal }) => {
+          signal.addEventListener('abort', () => {
+            aborted = true;
+          });
+          begun.resolve();
+          return end.promise;
+        });
+        const one = await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        await begun.promise;
+        one.party.commits.failNext('requestLost', (_ops, { lane }) => lane === 'claim');
+        const readopted = signalled<number>();
+        one.worker.on('readopted', ({ tasks }) => readopted.resolve(tasks));
+        one.party.peer.cutOff();
+        await claimsNothing(desk, one.worker.id);
+        one.party.peer.rejoin();
+        expect(await readopted.promise).toBe(1);
+        expect(aborted).toBe(false);
+        end.resolve('done');
+        await reaches(desk, id, 'completed');
+      });
+
+      test('what others moved on is told to stop, and its outcome is dropped', async () => {
+        const begun = signalled();
+        const reasons: unknown[] = [];
+        const { type } = counted(
+          (context, call) => {
+            begun.resolve();
+            context.signal.addEventListener('abort', () => reasons.push(context.signal.reason));
+            return call === 1 ? obey(context) : 'second';
+          },
+          { onInterrupted: 'park' },
+        );
+        const one = await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        await begun.promise;
+        one.party.peer.cutOff();
+        await interruptOnceGone(one, id);
+        feed.following = false;
+        await replay(desk.ctx, id, until);
+        one.party.peer.rejoin();
+        await eventually(() => expect(one.endings).toEqual([{ id, ending: 'stale' }]), {
+          what: 'it is dropped',
+        });
+        expect(reasons).toMatchObject([{ code: 'LEASE_LOST' }]);
+        feed.put([id]);
+        expect(await reaches(desk, id, 'completed')).toMatchObject({
+          result: { value: 'second' },
+          attempt: 2,
+        });
+      });
+
+      test('what became uncertain meanwhile goes on, and is settled by its own outcome', async () => {
+        const end = signalled<string>();
+        const begun = signalled();
+        const { type, calls } = counted(() => {
+          begun.resolve();
+          return end.promise;
+        });
+        const one = await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        await begun.promise;
+        one.party.peer.cutOff();
+        await interruptOnceGone(one, id);
+        expect((await recordOf(desk, id)).state).toBe('uncertain');
+        one.party.peer.rejoin();
+        end.resolve('late');
+        expect(await reaches(desk, id, 'completed')).toMatchObject({ result: { value: 'late' } });
+        expect(calls.get(id)).toBe(1);
+      });
+
+      test('a claim whose reply was lost with the session is given back, and its task runs once', async () => {
+        const { type, calls } = counted(() => null);
+        const one = await work({ types: [type] });
+        feed.following = false;
+        const id = await submit(desk, 'job');
+        one.party.commits.failNext('replyLost', (_ops, { lane }) => lane === 'claim');
+        one.party.commits.onOutcome = ({ lane }) => {
+          if (lane === 'claim') one.party.peer.cutOff();
+        };
+        feed.put([id]);
+        await reaches(desk, id, 'running');
+        one.party.commits.onOutcome = () => undefined;
+        feed.following = true;
+        await gone(desk.peer.session, `/workers/${one.worker.id}`);
+        one.party.peer.rejoin();
+        await reaches(desk, id, 'completed');
+        expect(calls.get(id)).toBe(1);
+      });
+
+      test('the same session reconnected claims again, also when the first proof of the generation fails', async () => {
+        const { type } = counted(() => null);
+        let failing = 0;
+        const one = await work({
+          types: [type],
+          wrap: (session) =>
+            withMethods(session, {
+              sync: () => {
+                failing -= 1;
+                return failing >= 0 ? Promise.reject(new Error('no answer in time')) : session.sync();
+              },
+            }),
+        });
+        await reaches(desk, await submit(desk, 'job'), 'completed');
+        const before = one.party.peer.session.sessionId;
+        failing = 1;
+        const suspended = signalled();
+        one.party.peer.session.on('state', ({ state }) => {
+          if (state === 'suspended') suspended.resolve();
+        });
+        one.party.peer.interrupt();
+        await suspended.promise;
+        await reaches(desk, await submit(desk, 'job'), 'completed');
+        expect(one.party.peer.session.sessionId).toBe(before);
+        expect(failing).toBeLessThan(0);
+      });
+    });
+
+    describe('when a request or a reply is lost', () => {
+      test('a claim that was never made is made again from the same delivery', async () => {
+        const { type, calls } = counted(() => null);
+        const one = await work({ types: [type] });
+        one.party.commits.failNext('requestLost', (_ops, { lane }) => lane === 'claim');
+        const id = await submit(desk, 'job');
+        await reaches(desk, id, 'completed');
+        expect(calls.get(id)).toBe(1);
+      });
+
+      test('a claim of unknown outcome is not forgotten before the ledger has said what became of it', async () => {
+        const { worker, party } = await work({ types: [] });
+        feed.following = false;
+        const id = await submit(desk, 'job');
+        const policy = resolvePolicy(null, null);
+        const at = world.runtime.clock.now();
+        const held = await readHeld(party.ctx, id);
+        if (held === null) throw new Error('no record');
+        const { claim } = await takeClaim(
+          party.ctx,
+          worker.id,
+          [{ held, event: (ref) => ({ kind: 'claimed', at, nonce: ref.nonce, claim: ref, policy }) }],
+          { alone: true },
+        );
+        if (claim === null) throw new Error('nothing was claimed');
+        const strays: Strays = new Map([[claim.ref.nonce, { ids: [id], since: Number.NEGATIVE_INFINITY }]]);
+        const audit = new Audit(party.ctx, worker.id);
+        party.commits.fault = () => 'notSent';
+        await audit.run(strays, () => true, new AbortController().signal);
+        expect(strays.size).toBe(1);
+        party.commits.fault = () => 'none';
+        await audit.run(strays, () => true, new AbortController().signal);
+        expect(strays.size).toBe(0);
+        expect(await recordOf(desk, id)).toMatchObject({ state: 'waiting', attempt: 1 });
+      });
+
+      test('a claim that was made is found, and runs once', async () => {
+        const { type, calls } = counted(() => null);
+        const one = await work({ types: [type] });
+        one.party.commits.failNext('replyLost', (_ops, { lane }) => lane === 'claim');
+        const id = await submit(desk, 'job');
+        await reaches(desk, id, 'completed');
+        expect(calls.get(id)).toBe(1);
+        await claimsNothing(desk, one.worker.id);
+      });
+
+      test.each(['requestLost', 'replyLost', 'notSent'] as const)(
+        'an outcome is recorded once: %s',
+        async (fault) => {
+          const { type, calls } = counted(() => 'done');
+          const one = await work({ types: [type] });
+          one.party.commits.failNext(fault, moves('completed'));
+          const id = await submit(desk, 'job');
+          await reaches(desk, id, 'completed');
+          await eventually(() => expect(one.endings).toEqual([{ id, ending: 'succeeded' }]), {
+            what: 'it ended',
+          });
+          expect(calls.get(id)).toBe(1);
+        },
+      );
+
+      test('an attempt in place whose claim is lost with the session has not begun: it is released, not uncertain', async () => {
+        const { type, calls } = counted(
+          (_context, call) => {
+            if (call === 1) throw new Error('not yet');
+          },
+          { retry: soon },
+        );
+        const one = await work({ types: [type] });
+        feed.following = false;
+        const id = await submit(desk, 'job');
+        one.party.commits.fault = (ops, { lane }) => {
+          if (lane !== 'write' || !moves('running')(ops)) return 'none';
+          one.party.commits.fault = () => 'none';
+          one.party.commits.onOutcome = () => one.party.peer.cutOff();
+          return 'replyLost';
+        };
+        feed.put([id]);
+        await claimedAgain(id);
+        await gone(desk.peer.session, `/workers/${one.worker.id}`);
+        await new Promise((resolve) => setTimeout(resolve, world.timeoutMs)); // The outage outlives any patience of one timeout.
+        one.party.commits.onOutcome = () => undefined;
+        feed.following = true;
+        one.party.peer.rejoin();
+        expect(await reaches(desk, id, 'completed')).toMatchObject({ attempt: 2 });
+        expect(calls.get(id)).toBe(2);
+      });
+
+      async function claimedAgain(id: TaskId): Promise<void> {
+        const look = async (): Promise<void> =>
+          expect(await recordOf(desk, id)).toMatchObject({ state: 'running', attempt: 2 });
+        await eventually(look, { what: `${id} is claimed again` });
+      }
+    });
+
+    describe('whatever a handler does', () => {
+      const revoked = Proxy.revocable({}, {});
+      revoked.revoke();
+      const cyclic: { self?: unknown } = {};
+      cyclic.self = cyclic;
+      test('throwing whatever it likes is a failed attempt', async () => {
+        const thrown: Record<string, unknown> = {
+          undefined,
+          null: null,
+          symbol: Symbol('s'),
+          frozen: Object.freeze(new Error('frozen')),
+          cyclic,
+          'no prototype': Object.create(null),
+          'no message': Object.assign(new Error('x'), { message: undefined }),
+          'an object as message': Object.assign(new Error('x'), { message: { code: 7 } }),
+          'a revoked proxy': revoked.proxy,
+          "opossum's own error": Object.assign(new Error('open'), { code: 'EOPENBREAKER' }),
+        };
+        const { type } = counted(
+          ({ task }) => {
+            throw thrown[String(task.payload)];
+          },
+          { retry: { attempts: 1 }, breaker: { attemptsMin: 100 } },
+        );
+        const { worker } = await work({ types: [type] });
+        for (const payload of Object.keys(thrown)) {
+          const { attempts } = await reaches(desk, await submit(desk, 'job', { payload }), 'failed');
+          expect(attempts, payload).toMatchObject([{ outcome: 'failed', error: { code: 'HANDLER_FAILED' } }]);
+          expect(attempts?.[0]?.error?.message, payload).toEqual(expect.any(String));
+        }
+        await claimsNothing(desk, worker.id);
+      });
+
+      test('returning whatever it likes completes the task', async () => {
+        const returned: Record<string, readonly [unknown, object]> = {
+          undefined: [undefined, { value: null }],
+          cyclic: [cyclic, { omittedBytes: 0 }],
+          'a BigInt': [1n, { omittedBytes: 0 }],
+          'too much': ['x'.repeat(20_000), { omittedBytes: 20_002 }],
+        };
+        const { type } = counted(({ task }) => returned[String(task.payload)]?.[0]);
+        await work({ types: [type] });
+        for (const [payload, [, result]] of Object.entries(returned)) {
+          const record = await reaches(desk, await submit(desk, 'job', { payload }), 'completed');
+          expect(record.result, payload).toEqual(result);
+        }
+      });
+
+      test('asking to be retried after no number of ms is retried by the policy', async () => {
+        const { type } = counted(
+          (_context, call) => {
+            if (call === 1) throw new RetryAfter(Number.NaN);
+          },
+          { retry: soon },
+        );
+        await work({ types: [type] });
+        await reaches(desk, await submit(desk, 'job'), 'completed');
+        expect(feed.hints.filter(({ notBefore }) => Number.isNaN(notBefore))).toEqual([]);
+      });
+
+      test('changing its payload changes neither the record nor what the next attempt sees', async () => {
+        const seen: string[] = [];
+        const type = defineTask<{ items: unknown[]; self?: unknown }>('job', {
+          retry: soon,
+          handler: (payload, { attempt }) => {
+            seen.push(JSON.stringify(payload));
+            payload.items.pop();
+            payload.self = payload;
+            if (attempt === 1) throw new Error('not yet');
+          },
+        });
+        await work({ types: [type] });
+        const payload = { items: [1, 2, 3] };
+        const record = await reaches(desk, await submit(desk, 'job', { payload }), 'completed');
+        expect(record.payload).toEqual(payload);
+        expect(seen).toEqual([JSON.stringify(payload), JSON.stringify(payload)]);
+      });
+
+      test('settling after its worker has stopped and the session is closed harms nobody', async () => {
+        const end = signalled();
+        const { type } = counted(() => end.promise, { timeoutMs: 20 });
+        const { worker, party } = await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        await reaches(desk, id, 'uncertain');
+        await worker.stop();
+        await party.peer.session.close();
+        const rejections: unknown[] = [];
+        const note = (reason: unknown): void => void rejections.push(reason);
+        process.on('unhandledRejection', note);
+        end.resolve();
+        for (let n = 0; n < 5; n += 1) await new Promise((resolve) => setImmediate(resolve));
+        process.off('unhandledRejection', note);
+        expect(rejections).toEqual([]);
+      });
+
+      test('its cancel is seen also when the first look at its record fails', async () => {
+        const { type } = counted(obey);
+        let failing = 1;
+        const one = await work({
+          types: [type],
+          wrap: (session) =>
+            withMethods(session, {
+              read: (path, watcher) => {
+                if (watcher === undefined || !path.startsWith('/tasks/') || failing-- <= 0)
+                  return session.read(path, watcher);
+                return Promise.reject(new Error('no answer in time'));
+              },
+            }),
+        });
+        const id = await submit(desk, 'job');
+        await eventually(() => expect(failing).toBe(0), { what: 'the first look fails' });
+        await cancel(desk.ctx, id, until);
+        await reaches(desk, id, 'cancelled');
+        expect(one.endings).toEqual([{ id, ending: 'failed' }]);
+      });
+    });
+
+    describe('what is delivered', () => {
+      test('large tasks run all, though one transaction cannot carry them', async () => {
+        const { type, calls } = counted(() => null);
+        await work({ types: [type], concurrency: 50 });
+        feed.following = false;
+        const ids = await Promise.all(
+          Array.from({ length: 20 }, () => submit(desk, 'job', { payload: 'x'.repeat(60_000) })),
+        );
+        feed.put(ids);
+        for (const id of ids) await reaches(desk, id, 'completed');
+        expect([...calls.values()]).toEqual(Array(20).fill(1));
+      });
+
+      test('an id given twice in a delivery runs once, and holds up no other', async () => {
+        const { type, calls } = counted(() => null);
+        await work({ types: [type] });
+        feed.following = false;
+        const [one, other] = (await Promise.all([submit(desk, 'job'), submit(desk, 'job')])) as [
+          TaskId,
+          TaskId,
+        ];
+        feed.put([one, one, other]);
+        await reaches(desk, other, 'completed');
+        await reaches(desk, one, 'completed');
+        expect([...calls.values()]).toEqual([1, 1]);
+      });
+
+      test('a record nobody can read holds up no other task of its delivery', async () => {
+        const { type } = counted(() => null);
+        await work({ types: [type] });
+        feed.following = false;
+        const ids = await Promise.all(Array.from({ length: 5 }, () => submit(desk, 'job')));
+        await spoil(desk, ids[2] as TaskId);
+        feed.put([...ids, 'never-accepted' as TaskId]);
+        for (const id of ids.filter((_, i) => i !== 2)) await reaches(desk, id, 'completed');
+      });
+
+      test('spends no attempt while the breaker is open, and runs once it has closed', async () => {
+        let broken = true;
+        const { type, calls } = counted(
+          () => {
+            if (broken) throw new Error('503');
+          },
+          { retry: { ...soon, attempts: 2 }, breaker: { attemptsMin: 2, errorPercentMax: 1, openMs: 300 } },
+        );
+        await work({ types: [type] });
+        const first = await submit(desk, 'job');
+        await reaches(desk, first, 'failed');
+        broken = false;
+        const id = await submit(desk, 'job');
+        expect(await reaches(desk, id, 'completed')).toMatchObject({ attempt: 1 });
+        expect(calls.get(id)).toBe(1);
+      });
+    });
+
+    describe('stopping', () => {
+      test('releases what it has claimed and not started', async () => {
+        const { type, calls } = counted(() => null);
+        const one = await work({ types: [type] });
+        feed.following = false;
+        const ids = await Promise.all(Array.from({ length: 5 }, () => submit(desk, 'job')));
+        let stopped: Promise<void> | null = null;
+        one.party.commits.onOutcome = ({ lane }) => {
+          if (lane === 'claim') stopped ??= one.worker.stop();
+        };
+        feed.put(ids);
+        await eventually(() => expect(stopped).not.toBeNull(), { what: 'the claim is made' });
+        await stopped;
+        for (const id of ids)
+          expect(await recordOf(desk, id)).toMatchObject({ state: 'waiting', attempt: 1 });
+        expect(calls.size).toBe(0);
+        expect(one.endings.map(({ ending }) => ending)).toEqual(Array(5).fill('notStarted'));
+        expect(feed.hints.map(({ id }) => id)).toEqual(expect.arrayContaining(ids));
+      });
+
+      test('waits for what runs, then aborts it, and returns', async () => {
+        const begun = signalled();
+        const { type } = counted(
+          (context) => {
+            begun.resolve();
+            return obey(context);
+          },
+          { retry: { ...soon, attempts: 2 } },
+        );
+        const one = await work({ types: [type], drainMsMax: 50 });
+        const id = await submit(desk, 'job');
+        await begun.promise;
+        await one.worker.stop();
+        expect(await recordOf(desk, id)).toMatchObject({ state: 'waiting', attempt: 2 });
+        expect((await recordOf(desk, id)).attempts).toMatchObject([{ error: { code: 'CLOSED' } }]);
+        expect(feed.hints.filter((hint) => hint.id === id)).toHaveLength(2);
+      });
+
+      test('a handler that was about to start is not started', async () => {
+        const { type, calls } = counted(() => null);
+        const asked = signalled();
+        const proof = signalled<boolean>();
+        let doubted = false;
+        const one = await work({
+          types: [type],
+          drainMsMax: 0,
+          wrap: (session) =>
+            withMethods(session, {
+              trusted: () => !doubted && session.trusted(),
+              prove: () => {
+                asked.resolve();
+                return proof.promise;
+              },
+            }),
+        });
+        doubted = true;
+        const id = await submit(desk, 'job');
+        await asked.promise;
+        const stopped = one.worker.stop();
+        await new Promise((resolve) => setTimeout(resolve, 20)); // Past the drain: the abort has found nothing to abort.
+        proof.resolve(true);
+        await stopped;
+        expect(calls.size).toBe(0);
+        expect(await recordOf(desk, id)).toMatchObject({ state: 'waiting', attempt: 1 });
+      });
+
+      test('leaves nothing of its own in the tree', async () => {
+        const { type } = counted(() => null);
+        const { worker } = await work({ types: [type] });
+        await reaches(desk, await submit(desk, 'job'), 'completed');
+        await worker.stop();
+        await gone(desk.peer.session, `/workers/${worker.id}`);
+        expect(await desk.peer.session.children(claimsOf(worker.id))).toBeNull();
+      });
+
+      test('ends within its bounds while ZooKeeper is away', async () => {
+        const begun = signalled();
+        const { type } = counted((context) => {
+          begun.resolve();
+          return obey(context);
+        });
+        const one = await work({ types: [type], drainMsMax: 0 });
+        await submit(desk, 'job');
+        await begun.promise;
+        one.party.peer.cutOff();
+        await one.worker.stop();
+        expect(one.endings.map(({ ending }) => ending)).toEqual(['unrecorded']);
+      });
+    });
+  });
+}
