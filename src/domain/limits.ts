@@ -23,6 +23,8 @@ export const limits = {
   batchBytesMax: 8 * 1024 * 1024,
   /** To read a request of the API, and again to answer it. */
   requestMsMax: 30_000,
+  /** Connections to the API that wait to be accepted; the kernel may allow fewer, and resets what is beyond. */
+  connectionsWaitingMax: 4_096,
   /** Task ids in one delivery, and tasks in one claim. */
   envelopeTasksMax: 50,
   /** Deliveries that wait in a process while Redis is away; the oldest beyond are dropped, and repeated by the reconciler. */

@@ -1,6 +1,7 @@
 // api.ts: the API's server. Owns where it listens, and its end.
 
 import type { AddressInfo } from 'node:net';
+import { limits } from '../domain/index.js';
 import { type ApiOptions, buildApp } from './app.js';
 
 export type Api = {
@@ -15,7 +16,7 @@ export function createApi(options: ApiOptions): Api {
   let closing: Promise<void> | null = null;
   return {
     async listen({ host, port }) {
-      await app.listen({ host, port });
+      await app.listen({ host, port, backlog: limits.connectionsWaitingMax });
       const { address, port: actual, family } = app.server.address() as AddressInfo;
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
     },

@@ -15,6 +15,7 @@ import {
   type EpochMs,
   type Held,
   type Json,
+  type Nonce,
   type TaskRecord,
 } from '../domain/index.js';
 import { hintAt, type LedgerContext, move, readHeld, recordPath } from '../ledger/index.js';
@@ -216,11 +217,19 @@ export class Run {
         return true;
       }
       ctx.runtime.log.info({ task: this.#id, type: type.name, moved: moved.kind }, 'not retried in place');
+      if (moved.kind === 'refused' && moved.record?.nonce === event.nonce) await this.#takeBack(event.nonce);
     }
     hintAt(ctx, record);
     this.#hold.close(ctx, this.#id, false, end);
     this.#deps.onEnd(this, 'failed');
     return false;
+  }
+
+  /** A claim in place was made, and others moved its record on before we learnt of it: nothing has begun under its nonce. */
+  async #takeBack(nonce: Nonce): Promise<void> {
+    const { ctx, end } = this.#deps;
+    const event = { kind: 'released', at: ctx.runtime.clock.now(), nonce, notBefore: null } as const;
+    await move(ctx, this.#id, event, { until: { signal: end } });
   }
 
   /** Once the attempt has run for a while, aborts it when its record says so: cancelled, or no longer its own. */

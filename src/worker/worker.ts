@@ -4,6 +4,7 @@
 //   starting → claiming ⇄ held (suspended: perhaps still ours, start nothing) → readopting (new session, P5) → claiming
 //   claiming → draining (stop: claim nothing, wait, then abort what is left) → stopped
 
+import { setMaxListeners } from 'node:events';
 import { announce, ensureTree, type Generation } from '../coordination/index.js';
 import {
   ClaimkeeperError,
@@ -92,6 +93,7 @@ export class Worker implements Service {
     this.#options = options;
     this.#slots = new Slots(options.concurrency);
     this.#audit = new Audit(this.#ctx, options.id);
+    setMaxListeners(0, this.#stopping.signal, this.#end.signal); // One or more per task that is under way.
   }
 
   get id(): WorkerId {

@@ -534,32 +534,39 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         },
       );
 
-      test('an attempt in place whose claim is lost with the session has not begun: it is released, not uncertain', async () => {
-        const { type, calls } = counted(
-          (_context, call) => {
-            if (call === 1) throw new Error('not yet');
-          },
-          { retry: soon },
-        );
-        const one = await work({ types: [type] });
-        feed.following = false;
-        const id = await submit(desk, 'job');
-        one.party.commits.fault = (ops, { lane }) => {
-          if (lane !== 'write' || !moves('running')(ops)) return 'none';
-          one.party.commits.fault = () => 'none';
-          one.party.commits.onOutcome = () => one.party.peer.cutOff();
-          return 'replyLost';
-        };
-        feed.put([id]);
-        await claimedAgain(id);
-        await gone(desk.peer.session, `/workers/${one.worker.id}`);
-        await new Promise((resolve) => setTimeout(resolve, world.timeoutMs)); // The outage outlives any patience of one timeout.
-        one.party.commits.onOutcome = () => undefined;
-        feed.following = true;
-        one.party.peer.rejoin();
-        expect(await reaches(desk, id, 'completed')).toMatchObject({ attempt: 2 });
-        expect(calls.get(id)).toBe(2);
-      });
+      test.each([
+        ['and its leader sees nothing', false],
+        ['and its leader interrupts it', true],
+      ])(
+        'an attempt in place whose claim is lost with the session, %s, has not begun: it is released',
+        async (_how, interrupted) => {
+          const { type, calls } = counted(
+            (_context, call) => {
+              if (call === 1) throw new Error('not yet');
+            },
+            { retry: soon },
+          );
+          const one = await work({ types: [type] });
+          feed.following = false;
+          const id = await submit(desk, 'job');
+          one.party.commits.fault = (ops, { lane }) => {
+            if (lane !== 'write' || !moves('running')(ops)) return 'none';
+            one.party.commits.fault = () => 'none';
+            one.party.commits.onOutcome = () => one.party.peer.cutOff();
+            return 'replyLost';
+          };
+          feed.put([id]);
+          await claimedAgain(id);
+          await gone(desk.peer.session, `/workers/${one.worker.id}`);
+          if (interrupted) await interruptOnceGone(one, id);
+          await new Promise((resolve) => setTimeout(resolve, world.timeoutMs)); // The outage outlives any patience of one timeout.
+          one.party.commits.onOutcome = () => undefined;
+          feed.following = true;
+          one.party.peer.rejoin();
+          expect(await reaches(desk, id, 'completed')).toMatchObject({ attempt: 2 });
+          expect(calls.get(id)).toBe(2);
+        },
+      );
 
       async function claimedAgain(id: TaskId): Promise<void> {
         const look = async (): Promise<void> =>
