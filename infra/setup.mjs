@@ -12,7 +12,9 @@ const nodeMin = { major: 20, minor: 19 };
 checkNode();
 if (!packagesAreCurrent()) {
   announce('Installing the packages of package-lock.json (npm ci)');
-  installPackages();
+  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
+    orFail: 'npm could not install the packages',
+  });
 }
 if (!buildIsCurrent()) {
   announce('Building (npm run build)');
@@ -37,13 +39,6 @@ function packagesAreCurrent() {
     const found = installed[path];
     return path === '' || (found === undefined ? entry.optional === true : found.version === entry.version);
   });
-}
-
-/** npm 11 refuses a lock file that leaves out another platform's optional package; `install` takes the same versions. */
-function installPackages() {
-  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  if (attempt('npm', ['ci', ...options]).status === 0) return;
-  run('npm', ['install', '--no-save', ...options], { orFail: 'npm could not install the packages' });
 }
 
 function buildIsCurrent() {

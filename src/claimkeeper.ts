@@ -327,7 +327,11 @@ export class Claimkeeper {
   }
 
   async #close(): Promise<void> {
-    for (const service of [...this.#services].reverse()) await service.stop();
+    for (const service of [...this.#services].reverse()) {
+      await service
+        .stop()
+        .catch((error) => this.#runtime.log.error({ err: error }, 'a service could not be stopped'));
+    }
     this.#generation.close();
     await this.#deliveries.stop();
     await this.#session.close();

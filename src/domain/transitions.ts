@@ -58,12 +58,12 @@ export const table = [
   ['running', 'abandoned', ['uncertain']],
   ['running', 'released', ['waiting', 'cancelled']],
   ['running', 'readopted', ['running']],
-  ['running', 'interrupted', ['waiting', 'uncertain']],
+  ['running', 'interrupted', ['waiting', 'uncertain', 'cancelled']],
   ['running', 'cancelRequested', ['running']],
   ['uncertain', 'succeeded', ['completed']],
   ['uncertain', 'attemptFailed', ['waiting', 'failed', 'cancelled']],
   ['uncertain', 'released', ['waiting', 'cancelled']],
-  ['uncertain', 'verified', ['completed', 'waiting', 'uncertain']],
+  ['uncertain', 'verified', ['completed', 'waiting', 'uncertain', 'cancelled']],
   ['uncertain', 'replayed', ['waiting']],
   ['uncertain', 'resolved', ['completed', 'failed']],
   ['failed', 'replayed', ['waiting']],
@@ -162,9 +162,9 @@ function hasAttemptsLeft(record: TaskRecord): boolean {
 /** A task that kills whoever runs it is not rerun for ever: its attempts are bounded here as well. */
 function interrupted(record: TaskRecord, at: EpochMs): TaskRecord {
   const noted = ended(record, at, 'interrupted');
-  if (record.policy?.onInterrupted === 'rerun' && hasAttemptsLeft(record))
-    return waiting(noted, record.attempt + 1, null);
-  return { ...noted, state: 'uncertain' };
+  if (record.policy?.onInterrupted !== 'rerun' || !hasAttemptsLeft(record))
+    return { ...noted, state: 'uncertain' };
+  return waitingUnlessCancelled(noted, at);
 }
 
 function verified(record: TaskRecord, event: Extract<RecordEvent, { kind: 'verified' }>): TaskRecord {
@@ -173,7 +173,7 @@ function verified(record: TaskRecord, event: Extract<RecordEvent, { kind: 'verif
       return { ...finished(record, 'completed', event.at), result: event.verdict.result };
     case 'notExecuted': {
       const { verifications: _asked, ...rest } = ended(record, event.at, 'notExecuted');
-      return waiting(rest, record.attempt + 1, null);
+      return waitingUnlessCancelled(rest, event.at);
     }
     case 'unknown':
       return {
@@ -182,6 +182,13 @@ function verified(record: TaskRecord, event: Extract<RecordEvent, { kind: 'verif
         notBefore: event.verdict.askAgainAt,
       };
   }
+}
+
+/** For another attempt; a cancel that its last one did not live to see is honoured instead. */
+function waitingUnlessCancelled(record: TaskRecord, at: EpochMs): TaskRecord {
+  return record.cancelRequested
+    ? finished(record, 'cancelled', at)
+    : waiting(record, record.attempt + 1, null);
 }
 
 function replayed(record: TaskRecord, nonce: Nonce): TaskRecord {

@@ -1,13 +1,17 @@
 // api.ts: the API's server. Owns where it listens, and its end.
 
 import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { limits } from '../domain/index.js';
+import type { Runtime } from '../runtime/index.js';
 import { type ApiOptions, buildApp } from './app.js';
+
+const closeMsMax = 10_000;
 
 export type Api = {
   /** Only there; port 0: any free one. Resolves with the address as a URL. */
   listen(where: { readonly host: string; readonly port: number }): Promise<string>;
-  /** Refuses new connections, answers what is being asked, then resolves. Idempotent. */
+  /** Refuses new connections, answers what is being asked, for up to ten seconds, then resolves. Idempotent. */
   close(): Promise<void>;
 };
 
@@ -21,8 +25,15 @@ export function createApi(options: ApiOptions): Api {
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
     },
     close() {
-      closing ??= app.close();
+      closing ??= closeWithin(app, options.runtime);
       return closing;
     },
   };
+}
+
+/** A connection that never asks anything would otherwise be waited for. */
+async function closeWithin(app: FastifyInstance, { clock }: Runtime): Promise<void> {
+  const timer = clock.after(closeMsMax, () => app.server.closeAllConnections(), { keepAlive: true });
+  await app.close();
+  timer.cancel();
 }

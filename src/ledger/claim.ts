@@ -7,6 +7,7 @@ import {
   encodeRecord,
   type Held,
   limits,
+  type Nonce,
   type RecordEvent,
   type TaskId,
   transition,
@@ -49,12 +50,19 @@ type Try = {
 /** Each refusal drops at least the record that moved on, so that this ends; a record may move back in between. */
 const triesMax = 8;
 
+export type ClaimOptions = {
+  /** Likely to be refused: not to share a multi with others. */
+  readonly alone: boolean;
+  /** Holds the claims whose reply was lost while they are read back: nobody may take them for left behind. */
+  readonly doubted: Set<Nonce>;
+};
+
 /** Takes what can be taken of `candidates` (1–50) with one claim of `worker`. */
 export async function takeClaim(
   ctx: LedgerContext,
   worker: WorkerId,
   candidates: readonly Candidate[],
-  options: { readonly alone: boolean },
+  options: ClaimOptions,
 ): Promise<ClaimOutcome> {
   let left = candidates;
   for (let n = 1; n <= triesMax; n += 1) {
@@ -67,7 +75,8 @@ export async function takeClaim(
       case 'notSent':
         return concluded(candidates, { untried: [...moved, ...over] });
       case 'unknown': {
-        const found = await readBack(ctx, attempt);
+        options.doubted.add(ref.nonce);
+        const found = await readBack(ctx, attempt).finally(() => options.doubted.delete(ref.nonce));
         if (found === null) return concluded(candidates, { doubtful: attempt, untried: over });
         return concluded(candidates, { taken: found, untried: [...found.left, ...over] });
       }
@@ -209,8 +218,14 @@ export async function claimsStanding(
   });
 }
 
-/** The tasks a claim names; null when it is gone. */
+/** The tasks a claim names; null when it is gone. None when it is no claim of ours: a sweep finds what it may cover. */
 export async function tasksOfClaim(ctx: LedgerContext, path: string): Promise<TaskId[] | null> {
   const node = await ctx.session.read(path);
-  return node === null ? null : (JSON.parse(node.data.toString()) as { tasks: TaskId[] }).tasks;
+  if (node === null) return null;
+  try {
+    return (JSON.parse(node.data.toString()) as { tasks: TaskId[] }).tasks ?? [];
+  } catch (error) {
+    ctx.runtime.log.error({ err: error, path }, 'a claim cannot be read');
+    return [];
+  }
 }

@@ -2,6 +2,7 @@ export { type AcceptOutcome, accept } from './accept.js';
 export {
   type Candidate,
   type Claim,
+  type ClaimOptions,
   type ClaimOutcome,
   claimsStanding,
   dropClaim,

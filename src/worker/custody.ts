@@ -22,6 +22,8 @@ import type { Run } from './run.js';
 const readoptedTogetherMax = 50;
 
 export type CustodyEvents = {
+  /** See ClaimOptions. */
+  readonly doubted: Set<Nonce>;
   readonly readopted: (tasks: number, session: SessionId) => void;
   readonly lost: (run: Run) => void;
 };
@@ -57,7 +59,10 @@ async function readoptSome(
     held,
     event: (claim: ClaimRef) => ({ kind: 'readopted', nonce: held.record.nonce, claim }) as const,
   }));
-  const { claim, won, lost } = await takeClaim(ctx, worker, candidates, { alone: false });
+  const { claim, won, lost } = await takeClaim(ctx, worker, candidates, {
+    alone: false,
+    doubted: events.doubted,
+  });
   const hold =
     claim === null
       ? null
@@ -88,6 +93,8 @@ async function disown(ctx: LedgerContext, run: Run, events: CustodyEvents): Prom
 /** Claims whose reply was lost and could not be read back, by nonce. */
 export type Strays = Map<Nonce, { readonly ids: readonly TaskId[]; readonly since: number }>;
 
+export type StandingClaim = { readonly ref: ClaimRef; readonly path: string };
+
 export class Audit {
   readonly #ctx: LedgerContext;
   readonly #worker: WorkerId;
@@ -104,14 +111,14 @@ export class Audit {
    * whether a claim is one this worker works under.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
-  async run(strays: Strays, isHeld: (path: string) => boolean, signal: AbortSignal): Promise<void> {
+  async run(strays: Strays, isHeld: (claim: StandingClaim) => boolean, signal: AbortSignal): Promise<void> {
     const forgetAfterMs = 2 * this.#ctx.session.timeoutMs;
     for (const [nonce, { ids, since }] of strays) {
       let known = true;
       for (const id of ids) known = (await this.#giveBack(id, nonce)) && known;
       if (known && this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs) strays.delete(nonce);
     }
-    const unheld = (await claimsStanding(this.#ctx, this.#worker)).filter(({ path }) => !isHeld(path));
+    const unheld = (await claimsStanding(this.#ctx, this.#worker)).filter((claim) => !isHeld(claim));
     for (const { path } of unheld) if (this.#suspects.has(path)) await dropClaim(this.#ctx, path, signal);
     this.#suspects = new Set(unheld.map(({ path }) => path));
   }
@@ -120,7 +127,11 @@ export class Audit {
   async #giveBack(id: TaskId, nonce: Nonce): Promise<boolean> {
     const at = this.#ctx.runtime.clock.now();
     const event = { kind: 'released', at, nonce, notBefore: null } as const;
-    const moved = await move(this.#ctx, id, event, { until: { deadlineMs: this.#ctx.session.timeoutMs } });
+    const until = { deadlineMs: this.#ctx.session.timeoutMs };
+    const moved = await move(this.#ctx, id, event, { until }).catch((error) => {
+      this.#ctx.runtime.log.error({ err: error, task: id }, 'a task cannot be given back');
+      return { kind: 'refused', why: 'gone', record: null } as const;
+    });
     if (moved.kind === 'moved') hintAt(this.#ctx, moved.held.record);
     // The claim never was: the task waits still, and its delivery has been acknowledged.
     if (moved.kind === 'refused' && moved.record !== null) hintAt(this.#ctx, moved.record);

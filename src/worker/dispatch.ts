@@ -12,6 +12,7 @@ import {
 } from '../domain/index.js';
 import {
   type Candidate,
+  type ClaimOptions,
   type ClaimOutcome,
   type LedgerContext,
   readAllHeld,
@@ -46,7 +47,7 @@ export async function dispatch(
   worker: WorkerId,
   skills: Skills,
   ids: readonly TaskId[],
-  options: { readonly alone: boolean },
+  options: ClaimOptions,
 ): Promise<Dispatched> {
   const now = ctx.runtime.clock.now();
   const found = await readAllHeld(ctx, ids);

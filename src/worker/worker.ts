@@ -11,6 +11,7 @@ import {
   type Held,
   type Json,
   type Name,
+  type Nonce,
   type TaskId,
   type WorkerId,
 } from '../domain/index.js';
@@ -18,7 +19,7 @@ import { claimsOf, type LedgerContext, workersPath } from '../ledger/index.js';
 import { Emitter, type Service, type Timer, type Unsubscribe } from '../runtime/index.js';
 import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
-import { Audit, readopt, type Strays } from './custody.js';
+import { Audit, readopt, type StandingClaim, type Strays } from './custody.js';
 import { dispatch, type Skills } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
@@ -74,6 +75,7 @@ export class Worker implements Service {
   readonly #events = new Emitter<WorkerEvents>();
   readonly #runs = new Set<Run>();
   readonly #strays: Strays = new Map();
+  readonly #doubted = new Set<Nonce>();
   readonly #audit: Audit;
   /** No more claims. */
   readonly #stopping = new AbortController();
@@ -84,6 +86,7 @@ export class Worker implements Service {
   #announcement: Service | null = null;
   #unsubscribe: Unsubscribe[] = [];
   #auditTimer: Timer | null = null;
+  #started: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | null = null;
 
   constructor(options: WorkerOptions, ctx: LedgerContext, generation: Generation) {
@@ -107,7 +110,12 @@ export class Worker implements Service {
     return this.#events.on(kind, listener);
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#started = this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
     const { session, runtime } = this.#ctx;
     const { id, types, sources, description } = this.#options;
     await ensureTree(session, [claimsOf(id)]);
@@ -147,6 +155,8 @@ export class Worker implements Service {
     const { clock } = this.#ctx.runtime;
     this.#stopping.abort();
     this.#gate.close();
+    if (this.#pumps.length === 0) await this.#announcement?.stop(); // A start that waits for it gives up.
+    await this.#started.catch(() => undefined);
     for (const source of this.#options.sources) await source.stop();
     await Promise.all(this.#pumps);
     if (!(await this.#slots.idle(clock, this.#options.drainMsMax))) {
@@ -183,6 +193,7 @@ export class Worker implements Service {
     let lost = 0;
     try {
       await readopt(this.#ctx, this.id, () => [...this.#runs], {
+        doubted: this.#doubted,
         readopted: (count) => {
           tasks += count;
         },
@@ -241,7 +252,10 @@ export class Worker implements Service {
   async #claimAndStart(batch: readonly TaskId[], alone: boolean): Promise<readonly TaskId[]> {
     let used = 0;
     try {
-      const { outcome, toVerify } = await dispatch(this.#ctx, this.id, this.#skills, batch, { alone });
+      const { outcome, toVerify } = await dispatch(this.#ctx, this.id, this.#skills, batch, {
+        alone,
+        doubted: this.#doubted,
+      });
       if (outcome.unknown !== null) {
         const { ref, ids } = outcome.unknown;
         this.#strays.set(ref.nonce, { ids, since: this.#ctx.runtime.clock.monotonic() });
@@ -292,7 +306,8 @@ export class Worker implements Service {
   #auditLater(): void {
     const { runtime, session } = this.#ctx;
     this.#auditTimer = runtime.clock.after(session.timeoutMs / 2, async () => {
-      const isHeld = (path: string): boolean => [...this.#runs].some((run) => run.hold.claim.path === path);
+      const isHeld = ({ ref, path }: StandingClaim): boolean =>
+        this.#doubted.has(ref.nonce) || [...this.#runs].some((run) => run.hold.claim.path === path);
       try {
         if (this.#gate.isOpen) await this.#audit.run(this.#strays, isHeld, this.#end.signal);
       } catch (error) {

@@ -15,6 +15,7 @@ import {
 import {
   accept,
   type Candidate,
+  type ClaimOptions,
   cancel,
   claimsOf,
   claimsStanding,
@@ -42,6 +43,7 @@ type Party = {
 };
 
 const until = { deadlineMs: 10_000 };
+const once: ClaimOptions = { alone: false, doubted: new Set() };
 const noEnd = new AbortController().signal;
 
 async function join(world: World): Promise<Party> {
@@ -93,7 +95,7 @@ async function worker(party: Party, name: string): Promise<WorkerId> {
 }
 
 async function claimOne(party: Party, id: WorkerId, held: Held): Promise<Held> {
-  const { won } = await takeClaim(party.ctx, id, [candidate(party, held)], { alone: false });
+  const { won } = await takeClaim(party.ctx, id, [candidate(party, held)], once);
   return mustHold(won[0] ?? null);
 }
 
@@ -141,7 +143,7 @@ describe.each([
     const held = await submit(a);
     const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => worker(i % 2 === 0 ? a : b, 'w')));
     const outcomes = await Promise.all(
-      ids.map((id, i) => takeClaim(i % 2 === 0 ? a.ctx : b.ctx, id, [candidate(a, held)], { alone: false })),
+      ids.map((id, i) => takeClaim(i % 2 === 0 ? a.ctx : b.ctx, id, [candidate(a, held)], once)),
     );
     const winners = outcomes.filter(({ won }) => won.length === 1);
     expect(winners).toHaveLength(1);
@@ -160,7 +162,7 @@ describe.each([
       b.ctx,
       other,
       all.map((held) => candidate(b, held)),
-      { alone: false },
+      once,
     );
     expect(outcome.won).toHaveLength(43);
     expect([...outcome.lost].sort()).toEqual(taken.map(({ record }) => record.id).sort());
@@ -173,7 +175,7 @@ describe.each([
     const held = await submit(a);
     const id = await worker(a, 'w');
     a.peer.loseNextReply();
-    const outcome = await takeClaim(a.ctx, id, [candidate(a, held)], { alone: false });
+    const outcome = await takeClaim(a.ctx, id, [candidate(a, held)], once);
     expect(outcome.unknown).toBeNull();
     expect(outcome.won.map(({ record }) => record.id)).toEqual([held.record.id]);
     expect((await claimsStanding(a.ctx, id)).map(({ path }) => path)).toEqual([outcome.claim?.path]);
@@ -181,7 +183,7 @@ describe.each([
 
   test('a task is not claimed before it is due', async () => {
     const held = await submit(a, { delayMs: 60_000 });
-    const outcome = await takeClaim(a.ctx, await worker(a, 'w'), [candidate(a, held)], { alone: false });
+    const outcome = await takeClaim(a.ctx, await worker(a, 'w'), [candidate(a, held)], once);
     expect(outcome).toMatchObject({ won: [], lost: [held.record.id], claim: null });
     expect(mustHold(await readHeld(a.ctx, held.record.id)).record.state).toBe('waiting');
   });
@@ -211,14 +213,17 @@ describe.each([
     const born = await submit(a);
     expect(born.version).toBe(0);
     await claimOne(a, await worker(a, 'w'), born);
-    const outcome = await takeClaim(b.ctx, await worker(b, 'w'), [candidate(b, born)], { alone: true });
+    const outcome = await takeClaim(b.ctx, await worker(b, 'w'), [candidate(b, born)], {
+      ...once,
+      alone: true,
+    });
     expect(outcome.won).toEqual([]);
   });
 
   test('the last outcome of a claim deletes it in the same transaction', async () => {
     const held = await submit(a);
     const id = await worker(a, 'w');
-    const { claim, won } = await takeClaim(a.ctx, id, [candidate(a, held)], { alone: false });
+    const { claim, won } = await takeClaim(a.ctx, id, [candidate(a, held)], once);
     const running = mustHold(won[0] ?? null);
     const event = {
       kind: 'succeeded',
@@ -268,7 +273,7 @@ describe.each([
   test('late evidence of its own attempt settles an uncertain task, though its claim is gone', async () => {
     const held = await submit(a);
     const id = await worker(a, 'w');
-    const { claim, won } = await takeClaim(a.ctx, id, [candidate(a, held)], { alone: false });
+    const { claim, won } = await takeClaim(a.ctx, id, [candidate(a, held)], once);
     const running = mustHold(won[0] ?? null);
     if (claim === null) throw new Error('won without a claim');
     await dropClaim(b.ctx, claim.path, noEnd);
@@ -299,7 +304,7 @@ describe.each([
     };
     await c.peer.session.connected(10_000);
     await c.generation.prove();
-    const { claim, won } = await takeClaim(c.ctx, id, [readopted], { alone: false });
+    const { claim, won } = await takeClaim(c.ctx, id, [readopted], once);
     expect(won[0]).toMatchObject({ version: running.version + 1, record: { state: 'running', nonce } });
     expect(claim?.session).toBe(c.peer.session.sessionId);
     expect(await isOrphan(a.ctx, mustHold(won[0] ?? null).record)).toBe(false);

@@ -55,7 +55,7 @@ describe.each([
       held: each,
       event: (ref: Claim['ref']) => ({ kind: 'claimed', at, nonce: ref.nonce, claim: ref, policy }) as const,
     }));
-    const { claim: made } = await takeClaim(ctx, worker, candidates, { alone: true });
+    const { claim: made } = await takeClaim(ctx, worker, candidates, { alone: true, doubted: new Set() });
     if (made === null) throw new Error('nothing was claimed');
     return made;
   }
@@ -147,7 +147,10 @@ describe.each([
     const policy = resolvePolicy(null, null);
     const event = (ref: Claim['ref']) =>
       ({ kind: 'claimed', at, nonce: ref.nonce, claim: ref, policy }) as const;
-    const { won } = await takeClaim(party.ctx, worker, [{ held, event }], { alone: false });
+    const { won } = await takeClaim(party.ctx, worker, [{ held, event }], {
+      alone: false,
+      doubted: new Set(),
+    });
     expect(won.map(({ record }) => record.id)).toEqual([id]);
   });
 

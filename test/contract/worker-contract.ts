@@ -495,7 +495,7 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
           party.ctx,
           worker.id,
           [{ held, event: (ref) => ({ kind: 'claimed', at, nonce: ref.nonce, claim: ref, policy }) }],
-          { alone: true },
+          { alone: true, doubted: new Set() },
         );
         if (claim === null) throw new Error('nothing was claimed');
         const strays: Strays = new Map([[claim.ref.nonce, { ids: [id], since: Number.NEGATIVE_INFINITY }]]);

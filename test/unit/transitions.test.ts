@@ -161,6 +161,14 @@ describe('a record', () => {
     expect(moved(asked, succeeded('x')).state).toBe('completed');
   });
 
+  test('asked to cancel, is cancelled and not run again when its worker is lost or its attempt turns out not executed', () => {
+    const asked = (onInterrupted: 'rerun' | 'verify'): TaskRecord =>
+      moved(born(), claimed('x', { onInterrupted }), { kind: 'cancelRequested' }, interrupted('x'));
+    expect(asked('rerun').state).toBe('cancelled');
+    const verdict = { kind: 'verified', at, nonce: 'x' as Nonce, verdict: { kind: 'notExecuted' } } as const;
+    expect(moved(asked('verify'), verdict).state).toBe('cancelled');
+  });
+
   test('replaces the guess about an attempt by its own late word', () => {
     const late = moved(born(), claimed('x'), interrupted('x'), succeeded('x'));
     expect(late.attempts?.map(({ n, outcome }) => [n, outcome])).toEqual([[1, 'succeeded']]);
