@@ -93,10 +93,11 @@ export class Breaker {
   }
 
   #opened(): void {
-    this.#probing = false;
-    this.#openUntil = (this.#runtime.clock.now() + this.#type.breaker.openMs) as EpochMs;
+    const now = this.#runtime.clock.now();
     const shared = this.#seen?.shared;
-    const known = shared?.state === 'open' && shared.until > this.#runtime.clock.now();
+    const known = !this.#probing && shared !== undefined && shared.state !== 'closed' && shared.until > now;
+    this.#probing = false;
+    this.#openUntil = (now + this.#type.breaker.openMs) as EpochMs;
     if (!known) void this.#publish('open');
   }
 

@@ -1,8 +1,26 @@
 // retries.test.ts: handlers that throw, and a downstream that is dead, in worker processes.
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { openSession } from '../../src/coordination/index.js';
+import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { type Fleet, startFleet } from '../support/fleet.js';
+
+/** Reads the state of a type's breaker as the fleet shares it. */
+async function watchBreaker(
+  fleet: Fleet,
+  type: string,
+): Promise<() => Promise<{ state: string; version: number }>> {
+  const options = { servers: fleet.zookeeper.url, chroot: '/claimkeeper', timeoutMs: 4_000 };
+  const session = openSession(options, { clock: systemClock, random: systemRandom, log: silentLogger });
+  onTestFinished(() => session.close());
+  await session.connected(10_000);
+  return async () => {
+    const node = await session.read(`/breakers/${type}`);
+    if (node === null) throw new Error('no worker has opened it yet');
+    return { ...(JSON.parse(node.data.toString()) as { state: string }), version: node.stat.version };
+  };
+}
 
 describe('retries and the breaker', () => {
   let fleet: Fleet;
@@ -30,7 +48,7 @@ describe('retries and the breaker', () => {
       const [one, two, three] = seen.map(({ atMs }) => atMs) as [number, number, number];
       delays.push([two - one, three - two]);
     }
-    // Full jitter: uniform below 100 ms, then below 800 ms; of twenty, the sums tell the bounds apart.
+    // Full jitter: uniform below 400 ms in place, then below 4 s by a delivery; of twenty, the sums tell the bounds apart.
     const sum = (at: 0 | 1): number => delays.reduce((total, each) => total + each[at], 0);
     expect(sum(1)).toBeGreaterThan(sum(0));
     expect(new Set(delays.map(([first]) => Math.round(first))).size).toBeGreaterThan(5);
@@ -44,29 +62,26 @@ describe('retries and the breaker', () => {
       const records = await Promise.all(ids.map((id) => fleet.keeper.get(id)));
       return records.reduce((total, record) => total + (record?.attempt ?? 1) - 1, 0);
     };
-    // Both workers have learned of it once nothing but probes arrives.
-    let refused = -1;
-    await eventually(
-      async () => {
-        const before = refused;
-        refused = fleet.witness.refused;
-        const running = [...(await fleet.states(ids)).values()].filter((state) => state === 'running');
-        expect([running.length, refused]).toEqual([0, before]);
-      },
-      { deadlineMs: 20_000, what: 'the breaker is open in the whole fleet' },
-    );
-    const spent = await attempts();
-    const reached = fleet.witness.refused;
-    const probes = reached + 2;
-    await eventually(() => expect(fleet.witness.refused).toBeGreaterThanOrEqual(probes), {
+    const shared = await watchBreaker(fleet, 'downstream');
+    // One probe of the fleet after another raises the version by two: probing, and open again.
+    const probed = (version: number): Promise<number> =>
+      eventually(
+        async () => {
+          const now = await shared();
+          expect(now).toMatchObject({ state: 'open' });
+          expect(now.version).toBeGreaterThanOrEqual(version);
+          return now.version;
+        },
+        { deadlineMs: 30_000, what: `the breaker is open, at version ${version} or later` },
+      );
+    const first = await probed((await probed(0)) + 2); // What was under way when it opened is over.
+    const refused = fleet.witness.refused;
+    const last = await probed(first + 4);
+    expect(fleet.witness.refused - refused).toBeLessThanOrEqual((last - first) / 2 + 1);
+    await eventually(async () => expect(await attempts()).toBe(fleet.witness.refused), {
       deadlineMs: 20_000,
-      what: 'two probes have found it dead',
+      what: 'every attempt that was spent has reached the downstream',
     });
-    // Every attempt that was spent since is one that reached the downstream: nothing was spent on the open breaker.
-    await eventually(async () => expect((await attempts()) - spent).toBe(fleet.witness.refused - reached), {
-      what: 'the attempts are those of the probes',
-    });
-    expect((await attempts()) - spent).toBeLessThan(ids.length / 2);
     expect(fleet.witness.effects.filter(({ task }) => task.startsWith('downstream'))).toEqual([]);
     fleet.witness.broken = false;
     await fleet.settled(ids);

@@ -27,7 +27,7 @@ export default [
     verify: async ({ id }) => (await fetch(`${witness}/verify?task=${encodeURIComponent(id)}`)).json(),
   }),
   defineTask('flaky', {
-    retry: { attempts: 5, delayMsMin: 40, factor: 10, delayMsMax: 4_000 },
+    retry: { attempts: 5, delayMsMin: 400, factor: 10, delayMsMax: 4_000 },
     breaker: { attemptsMin: 1_000 },
     handler: async ({ failures }, context) => {
       await effect(context);

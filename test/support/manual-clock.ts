@@ -50,6 +50,13 @@ export class ManualClock implements Clock {
     this.#elapsedMs = Math.max(this.#elapsedMs, until);
   }
 
+  /** How long until the next timer falls due, in ms; null: none waits. */
+  nextDueInMs(): number | null {
+    this.#dropCancelled();
+    const next = this.#heap[0];
+    return next === undefined ? null : Math.max(0, next.at - this.#elapsedMs);
+  }
+
   #askTurn(): void {
     if (this.#turnAsked) return;
     this.#turnAsked = true;
