@@ -286,7 +286,7 @@ export class Claimkeeper {
     const description = this.#describe(names, types, concurrency);
     const options = { id, types, sources, concurrency, drainMsMax, description };
     const worker = new Worker(options, this.#ctx, this.#generation);
-    worker.on('progress', ({ id, value }) => this.#deliveries.noteProgress(id, JSON.stringify(value)));
+    worker.on('progress', ({ id, json }) => this.#deliveries.noteProgress(id, json));
     return this.#own(worker);
   }
 

@@ -15,6 +15,7 @@ import {
   type EpochMs,
   type Held,
   type Json,
+  limits,
   type Nonce,
   type TaskRecord,
 } from '../domain/index.js';
@@ -39,7 +40,7 @@ export type RunDeps = {
   readonly end: AbortSignal;
   /** Whether new attempts may begin. */
   readonly accepting: () => boolean;
-  readonly onProgress: (id: Held['record']['id'], value: Json) => void;
+  readonly onProgress: (id: Held['record']['id'], json: string) => void;
   readonly onEnd: (run: Run, ending: Ending) => void;
 };
 
@@ -127,7 +128,7 @@ export class Run {
   async #attemptAndRecord(): Promise<void> {
     const outcome = await this.#attempt();
     this.#phase = 'recording';
-    await this.#record(outcome, true);
+    await this.#record(outcome);
   }
 
   async #attempt(): Promise<AttemptOutcome> {
@@ -153,13 +154,12 @@ export class Run {
   }
 
   /** Tells the ledger; throws RetryInPlace when the next attempt is to follow here. */
-  async #record(outcome: AttemptOutcome, mayRetryHere: boolean): Promise<void> {
+  async #record(outcome: AttemptOutcome): Promise<void> {
     const { ctx, end } = this.#deps;
     const { clock, random } = ctx.runtime;
     const held = this.#held;
     const { event, retryInMs } = eventOf(outcome, held, clock.now(), random.roll());
-    const inPlace =
-      mayRetryHere && retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
+    const inPlace = retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
     const hold = this.#hold;
     const deleteClaim = inPlace ? null : hold.pathIfLast(this.#id);
     const moved = await move(ctx, this.#id, event, { until: { signal: end }, held, deleteClaim });
@@ -275,7 +275,7 @@ export class Run {
       fence: version,
       idempotencyKey: record.id,
       assertOwned: () => this.#assertOwned(record.nonce),
-      progress: (value) => onProgress(record.id, value),
+      progress: (value) => onProgress(record.id, progressText(value)),
       log: ctx.runtime.log.child({ task: record.id, attempt: record.attempt }),
     };
   }
@@ -293,6 +293,12 @@ export class Run {
       `task ${this.#id}: this attempt cannot prove that it still owns the task`,
     );
   }
+}
+
+/** @throws TypeError, to the handler, for what JSON cannot carry. */
+function progressText(value: Json): string {
+  const json = JSON.stringify(value) ?? 'null';
+  return Buffer.byteLength(json) > limits.resultBytesMax ? 'null' : json;
 }
 
 function endingOf(outcome: AttemptOutcome, held: Held, moved: Awaited<ReturnType<typeof move>>): Ending {

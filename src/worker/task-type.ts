@@ -40,7 +40,7 @@ export interface TaskContext<Payload = Json> {
    * @throws ClaimkeeperError `LEASE_LOST`
    */
   assertOwned(): Promise<void>;
-  /** Says how far the attempt is: any JSON value; shown by the API while the task runs, kept nowhere else. */
+  /** Says how far the attempt is: any JSON value up to 16 KiB; shown by the API while the task runs, kept nowhere else. */
   progress(value: Json): void;
   readonly log: Logger;
 }

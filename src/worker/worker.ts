@@ -56,7 +56,8 @@ export type WorkerOptions = {
 export type WorkerEvents = {
   ended: { readonly id: TaskId; readonly ending: Ending };
   readopted: { readonly tasks: number; readonly lost: number };
-  progress: { readonly id: TaskId; readonly value: Json };
+  /** `json`: what the handler said, as text. */
+  progress: { readonly id: TaskId; readonly json: string };
 };
 
 /** Ids of a delivery wait this long for a free slot before other workers get them. */
@@ -283,7 +284,7 @@ export class Worker implements Service {
       ...skill,
       end: this.#end.signal,
       accepting: () => !this.#stopping.signal.aborted,
-      onProgress: (id, value) => this.#events.emit('progress', { id, value }),
+      onProgress: (id, json) => this.#events.emit('progress', { id, json }),
       onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
     });
     this.#runs.add(run);

@@ -623,6 +623,15 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         }
       });
 
+      test('saying of its progress what no JSON can carry is a bug of the handler, and the worker goes on', async () => {
+        const { type } = counted(({ progress }) => progress(cyclic as never), { retry: { attempts: 1 } });
+        await work({ types: [type] });
+        const id = await submit(desk, 'job');
+        expect((await reaches(desk, id, 'failed')).attempts).toMatchObject([
+          { error: { code: 'HANDLER_BUG' } },
+        ]);
+      });
+
       test('asking to be retried after no number of ms is retried by the policy', async () => {
         const { type } = counted(
           (_context, call) => {
