@@ -147,6 +147,8 @@ type GuardOrder = {
 class Guard {
   pid: number | null = null;
   lastExit = '';
+  /** Of the last start, also when that one has ended already. */
+  #startedPid: number | null = null;
   readonly #child: ChildProcess;
   readonly #command: string;
   readonly #ended: Promise<void>;
@@ -173,10 +175,11 @@ class Guard {
 
   async start(): Promise<number> {
     this.lastExit = '';
+    this.#startedPid = null;
     this.#child.stdin?.write('start\n');
-    await this.#until(() => this.pid !== null || this.lastExit !== '');
-    if (this.pid === null) throw new Error(`${this.#command} cannot be started: ${this.lastExit}`);
-    return this.pid;
+    await this.#until(() => this.#startedPid !== null || this.lastExit !== '');
+    if (this.#startedPid === null) throw new Error(`${this.#command} cannot be started: ${this.lastExit}`);
+    return this.#startedPid;
   }
 
   serverGone(): Promise<void> {
@@ -190,7 +193,10 @@ class Guard {
 
   #read(line: string): void {
     const [kind, ...rest] = line.split(' ');
-    if (kind === 'pid') this.pid = Number(rest[0]);
+    if (kind === 'pid') {
+      this.pid = Number(rest[0]);
+      this.#startedPid = this.pid;
+    }
     if (kind === 'exit') {
       this.pid = null;
       this.lastExit = rest.join(' ');
