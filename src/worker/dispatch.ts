@@ -34,11 +34,13 @@ type Verdict =
   | { readonly kind: 'putOff'; readonly untilMs: number; readonly why: 'notDue' | 'breaker' | 'unknownType' }
   | { readonly kind: 'drop'; readonly why: 'unknown' | 'held' | 'settled' };
 
+/** Why a delivered task was not claimed here and now (P6); `lost`: others were quicker. */
+export type NotClaimed = (Verdict & { readonly why: string })['why'] | 'lost';
+
 export type Dispatched = {
   readonly outcome: ClaimOutcome;
   readonly toVerify: readonly Held[];
-  readonly dropped: number;
-  readonly putOff: number;
+  readonly notClaimed: ReadonlyMap<NotClaimed, number>;
 };
 
 /** Reads the tasks of a delivery and claims those to be run now; puts the others off, or drops them. */
@@ -54,20 +56,23 @@ export async function dispatch(
   const admitted = new Map<Name, number>();
   const candidates: Candidate[] = [];
   const toVerify: Held[] = [];
-  let dropped = 0;
-  let putOff = 0;
+  const notClaimed = new Map<NotClaimed, number>();
+  const count = (why: NotClaimed, tasks = 1): unknown =>
+    notClaimed.set(why, (notClaimed.get(why) ?? 0) + tasks);
   for (const held of found) {
-    const verdict = held === null ? ({ kind: 'drop' } as const) : judge(held, skills, admitted, now);
-    if (held === null || verdict.kind === 'drop') dropped += 1;
-    else if (verdict.kind === 'claim') candidates.push(candidate(held, skills, now));
-    else if (verdict.kind === 'verify') toVerify.push(held);
-    else {
+    const verdict =
+      held === null ? ({ kind: 'drop', why: 'unknown' } as const) : judge(held, skills, admitted, now);
+    if ('why' in verdict) count(verdict.why);
+    if (held === null) continue;
+    if (verdict.kind === 'claim') candidates.push(candidate(held, skills, now));
+    if (verdict.kind === 'verify') toVerify.push(held);
+    if (verdict.kind === 'putOff') {
       ctx.deliver([{ ...hintOf(held.record), notBefore: (now + verdict.untilMs) as EpochMs }]);
-      putOff += 1;
     }
   }
   const outcome = await takeClaim(ctx, worker, candidates, options);
-  return { outcome, toVerify, dropped: dropped + outcome.lost.length, putOff };
+  if (outcome.lost.length > 0) count('lost', outcome.lost.length);
+  return { outcome, toVerify, notClaimed };
 }
 
 function judge({ record }: Held, skills: Skills, admitted: Map<Name, number>, now: EpochMs): Verdict {
@@ -91,6 +96,9 @@ function judge({ record }: Held, skills: Skills, admitted: Map<Name, number>, no
 
 function candidate(held: Held, skills: Skills, at: EpochMs): Candidate {
   const type = skills.get(held.record.type)?.type ?? null;
-  const policy = resolvePolicy(type?.policy ?? null, held.record.wishes ?? null);
+  const wished = resolvePolicy(type?.policy ?? null, held.record.wishes ?? null);
+  // A submission may wish for a hook that its type does not have: nobody could verify.
+  const unverifiable = wished.onInterrupted === 'verify' && type?.verify === null;
+  const policy = unverifiable ? { ...wished, onInterrupted: 'park' as const } : wished;
   return { held, event: (claim) => ({ kind: 'claimed', at, nonce: claim.nonce, claim, policy }) };
 }

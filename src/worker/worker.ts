@@ -20,7 +20,7 @@ import { Emitter, type Service, type Timer, type Unsubscribe } from '../runtime/
 import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
 import { Audit, readopt, type StandingClaim, type Strays } from './custody.js';
-import { dispatch, type Skills } from './dispatch.js';
+import { dispatch, type NotClaimed, type Skills } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
 import { type Ending, Run } from './run.js';
@@ -54,6 +54,8 @@ export type WorkerOptions = {
 };
 
 export type WorkerEvents = {
+  /** Delivered tasks that were not claimed here and now, by the reason. */
+  notClaimed: ReadonlyMap<NotClaimed, number>;
   ended: { readonly id: TaskId; readonly ending: Ending };
   readopted: { readonly tasks: number; readonly lost: number };
   /** `json`: what the handler said, as text. */
@@ -89,6 +91,7 @@ export class Worker implements Service {
   #auditTimer: Timer | null = null;
   #started: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | null = null;
+  #hasWarned = false;
 
   constructor(options: WorkerOptions, ctx: LedgerContext, generation: Generation) {
     const log = ctx.runtime.log.child({ worker: options.id });
@@ -253,10 +256,11 @@ export class Worker implements Service {
   async #claimAndStart(batch: readonly TaskId[], alone: boolean): Promise<readonly TaskId[]> {
     let used = 0;
     try {
-      const { outcome, toVerify } = await dispatch(this.#ctx, this.id, this.#skills, batch, {
+      const { outcome, toVerify, notClaimed } = await dispatch(this.#ctx, this.id, this.#skills, batch, {
         alone,
         doubted: this.#doubted,
       });
+      if (notClaimed.size > 0) this.#noteNotClaimed(notClaimed);
       if (outcome.unknown !== null) {
         const { ref, ids } = outcome.unknown;
         this.#strays.set(ref.nonce, { ids, since: this.#ctx.runtime.clock.monotonic() });
@@ -274,6 +278,17 @@ export class Worker implements Service {
     } finally {
       this.#slots.release(batch.length - used);
     }
+  }
+
+  #noteNotClaimed(notClaimed: ReadonlyMap<NotClaimed, number>): void {
+    this.#events.emit('notClaimed', notClaimed);
+    if (!notClaimed.has('unknownType') || this.#hasWarned) return;
+    this.#hasWarned = true;
+    const types = [...this.#skills.keys()];
+    this.#ctx.runtime.log.warn(
+      { types },
+      'tasks of other types than these come to this worker: they are put off',
+    );
   }
 
   async #run(held: Held, hold: Hold): Promise<void> {

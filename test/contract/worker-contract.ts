@@ -236,7 +236,11 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
 
       test('a type without a handler here is put off, not dropped', async () => {
         const { type } = counted(() => null);
-        await work({ types: [type] });
+        const { worker } = await work({ types: [type] });
+        const reasons = new Set<string>();
+        worker.on('notClaimed', (counts) => {
+          for (const why of counts.keys()) reasons.add(why);
+        });
         const id = await submit(desk, 'another-type');
         const before = world.runtime.clock.now();
         await eventually(() => expect(feed.hints.filter((hint) => hint.id === id)).toHaveLength(2), {
@@ -244,6 +248,14 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         });
         expect(feed.hints.at(-1)?.notBefore).toBeGreaterThan(before + 1_000);
         expect((await recordOf(desk, id)).state).toBe('waiting');
+        expect([...reasons]).toEqual(['unknownType']);
+      });
+
+      test('verify, wished for a task whose type has no hook, is park', async () => {
+        const { type } = counted(async ({ task }) => (await recordOf(desk, task.id)).policy?.onInterrupted);
+        await work({ types: [type] });
+        const id = await submit(desk, 'job', { onInterrupted: 'verify' });
+        expect((await reaches(desk, id, 'completed')).result).toEqual({ value: 'park' });
       });
 
       test('a task that is not yet due is put off until it is', async () => {
