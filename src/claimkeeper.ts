@@ -2,7 +2,6 @@
 // end; what each does is in its own folder.
 
 import { hostname } from 'node:os';
-import { z } from 'zod';
 import {
   Commits,
   confirmRestore,
@@ -22,6 +21,7 @@ import {
   limits,
   type Name,
   parseName,
+  parseOptions,
   parseSubmission,
   parseTaskId,
   type State,
@@ -45,62 +45,15 @@ import {
   workersPath,
 } from './ledger/index.js';
 import {
-  createLogger,
-  type Logger,
-  type Runtime,
-  type Service,
-  systemClock,
-  systemRandom,
-} from './runtime/index.js';
+  type ConnectOptions,
+  optionsSchema,
+  type Resolved,
+  type WorkerSettings,
+  workerSchema,
+} from './options.js';
+import { createLogger, type Runtime, type Service, systemClock, systemRandom } from './runtime/index.js';
 import { Scheduler } from './scheduler/index.js';
 import { type TaskType, Worker } from './worker/index.js';
-
-const dayMs = 24 * 3_600_000;
-
-const optionsSchema = z.strictObject({
-  zookeeper: z.string().min(1),
-  redis: z.string().min(1),
-  chroot: z.string().default('/claimkeeper'),
-  prefix: z.string().min(1).default('claimkeeper'),
-  sessionTimeoutMs: z.int().min(1_000).max(600_000).default(10_000),
-  requestMsMax: z.int().min(100).max(600_000).default(10_000),
-  graceMs: z.int().min(0).max(600_000).default(1_000),
-  reconcileEveryMs: z.int().min(100).default(30_000),
-  dedupWindowMs: z
-    .int()
-    .min(0)
-    .default(7 * dayMs),
-  historyMs: z
-    .int()
-    .min(1)
-    .default(30 * dayMs),
-  log: z.custom<Logger>().optional(),
-});
-
-export type ConnectOptions = {
-  /** `host:port[,host:port…]`. */
-  readonly zookeeper: string;
-  /** `redis://…` */
-  readonly redis: string;
-  /** Root of the znode tree; default `/claimkeeper`. */
-  readonly chroot?: string;
-  /** Before every Redis key; default `claimkeeper`. */
-  readonly prefix?: string;
-  /** ZooKeeper session timeout to ask for, in ms: 1 000 – 600 000, default 10 000. A dead worker's tasks are seen after it. */
-  readonly sessionTimeoutMs?: number;
-  /** How long a submit or an operator's call may take, in ms; default 10 000. */
-  readonly requestMsMax?: number;
-  /** From a claim's vanishing to its tasks' interruption, in ms; default 1 000. */
-  readonly graceMs?: number;
-  /** Between two slow passes over the ledger, in ms; default 30 000. */
-  readonly reconcileEveryMs?: number;
-  /** How long a finished task's id is remembered in the ledger, in ms; default 7 days. */
-  readonly dedupWindowMs?: number;
-  /** How long a task can be read after it left the ledger, in ms; default 30 days. */
-  readonly historyMs?: number;
-  /** Default: warnings and errors as JSON lines on standard error. */
-  readonly log?: Logger;
-};
 
 export type Submitted = {
   readonly id: TaskId;
@@ -114,23 +67,6 @@ export type Submitted = {
 export type SubmitManyOutcome =
   | ({ readonly kind: 'created' | 'same' } & Submitted)
   | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
-
-export type WorkerSettings = {
-  readonly types: readonly TaskType[];
-  /** Default `['default']`. */
-  readonly queues?: readonly string[];
-  /** Tasks run at once: 1 – 10 000, default 10. */
-  readonly concurrency?: number;
-  /** How long a stop waits for running tasks before it aborts their signals, in ms; default 30 000. */
-  readonly drainMsMax?: number;
-};
-
-const workerSchema = z.strictObject({
-  types: z.array(z.custom<TaskType>()).min(1),
-  queues: z.array(z.string()).min(1).default(['default']),
-  concurrency: z.int().min(1).max(10_000).default(10),
-  drainMsMax: z.int().min(0).max(limits.timeoutMsMax).default(30_000),
-});
 
 /** A worker process as the fleet knows it. */
 export type FleetMember = {
@@ -153,8 +89,6 @@ export type Readiness = {
   readonly zookeeper: Session['state'] | 'unproven' | 'halted';
   readonly redis: 'ready' | 'away';
 };
-
-type Resolved = z.output<typeof optionsSchema>;
 
 /**
  * Connects to ZooKeeper and Redis, and makes the znode tree when it is missing. Redis may be away.
@@ -419,15 +353,4 @@ export class Claimkeeper {
     this.#services.add(service);
     return service;
   }
-}
-
-function parseOptions<S extends z.ZodType>(schema: S, options: unknown, what: string): z.output<S> {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const at = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue?.path.join('.');
-  throw new ClaimkeeperError(
-    'CONFIG_INVALID',
-    `${what}: ${at === '' ? 'options' : at}: ${issue?.message ?? 'not valid'}`,
-  );
 }

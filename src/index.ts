@@ -1,12 +1,10 @@
 export {
   Claimkeeper,
-  type ConnectOptions,
   connect,
   type FleetMember,
   type Readiness,
   type SubmitManyOutcome,
   type Submitted,
-  type WorkerSettings,
 } from './claimkeeper.js';
 export {
   ClaimkeeperError,
@@ -21,6 +19,7 @@ export {
   type SubmissionInput,
   type TaskRecord,
 } from './domain/index.js';
+export type { ConnectOptions, WorkerSettings } from './options.js';
 export { createLogger, type Logger } from './runtime/index.js';
 export {
   type BreakerPolicy,

@@ -11,6 +11,7 @@ export {
   type WorkerId,
 } from './ids.js';
 export { limits } from './limits.js';
+export { parseOptions } from './options.js';
 export {
   type AttemptEntry,
   type AttemptError,

@@ -7,6 +7,7 @@ import {
   type Name,
   type PolicyOverride,
   parseName,
+  parseOptions,
   policySchema,
   type TaskId,
 } from '../domain/index.js';
@@ -99,16 +100,8 @@ const optionsSchema = z.strictObject({
  */
 export function defineTask<Payload = Json>(name: string, options: TaskTypeOptions<Payload>): TaskType {
   const type = parseName(name, 'type');
-  const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const at = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue?.path.join('.');
-    throw new ClaimkeeperError(
-      'CONFIG_INVALID',
-      `task type ${name}: ${at ?? 'options'}: ${issue?.message ?? 'not valid'}`,
-    );
-  }
-  const { retry, timeoutMs, onInterrupted, breaker } = parsed.data;
+  const parsed = parseOptions(optionsSchema, options, `task type ${name}`);
+  const { retry, timeoutMs, onInterrupted, breaker } = parsed;
   if (onInterrupted === 'verify' && options.verify === undefined) {
     throw new ClaimkeeperError(
       'CONFIG_INVALID',
