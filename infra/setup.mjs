@@ -29,25 +29,43 @@ function checkNode() {
   fail(`Claimkeeper needs Node.js ${majorMin}.${minorMin} or newer; this is ${process.version}.`);
 }
 
-/** Compares what npm says it installed with what the lock file asks for: times say little after a checkout. */
+/**
+ * Compares what npm says it installed, and what is there, with what the lock file asks for: times say little after a
+ * checkout.
+ */
 function packagesAreCurrent() {
-  const installedFile = join(root, 'node_modules', '.package-lock.json');
-  if (!existsSync(installedFile)) return false;
-  const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
+  const installed = installedPackages();
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
   return Object.entries(wanted).every(([path, entry]) => {
     const found = installed[path];
-    return path === '' || (found === undefined ? entry.optional === true : found.version === entry.version);
+    if (path === '') return true;
+    if (found === undefined) return entry.optional === true;
+    return found.version === entry.version && existsSync(join(root, path, 'package.json'));
   });
 }
 
+/** None where npm has not been, or was cut short. */
+function installedPackages() {
+  try {
+    return JSON.parse(readFileSync(join(root, 'node_modules', '.package-lock.json'), 'utf8')).packages;
+  } catch {
+    return {};
+  }
+}
+
+/** Each file by itself: a build that was cut short leaves some behind. */
 function buildIsCurrent() {
-  const built = modifiedMs(join(root, 'dist', 'infra', 'servers.js'));
+  const settings = ['package.json', 'tsconfig.json', 'tsconfig.build.json'];
+  const settingsMs = Math.max(...settings.map((name) => modifiedMs(join(root, name))));
   const sources = ['src', 'infra', 'examples'].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)),
+    readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, name)),
   );
-  const settings = ['package.json', 'tsconfig.json', 'tsconfig.build.json'].map((name) => join(root, name));
-  return [...sources, ...settings].every((path) => modifiedMs(path) <= built);
+  return sources
+    .filter((name) => name.endsWith('guard.mjs') || /(?<!\.d)\.ts$/.test(name))
+    .every((name) => {
+      const builtMs = modifiedMs(join(root, 'dist', name.replace(/ts$/, 'js')));
+      return builtMs > 0 && builtMs >= Math.max(settingsMs, modifiedMs(join(root, name)));
+    });
 }
 
 function modifiedMs(path) {

@@ -2,10 +2,11 @@
 // ZooKeeper session: brings everything up, submits through the HTTP API, and counts at the receiver, which is no part of
 // Claimkeeper.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,7 @@ import { acquireServers } from '../../infra/servers.js';
 import { type Claimkeeper, connect, type FleetMember, type State } from '../../src/index.js';
 import { showProgress } from './progress.js';
 import { startReceiver } from './receiver.js';
+import { whenStarterEnds } from './starter.js';
 
 type Task = { readonly id: string };
 type Frozen = {
@@ -27,6 +29,8 @@ const workers = 2;
 const sessionTimeoutMs = 2_000;
 const receiverLatencyMs = 40;
 const deadlineMs = 120_000;
+/** The fleet itself would wait for Redis for ever. */
+const redisMsMax = 10_000;
 /** The freeze comes once this share of the tasks has arrived. */
 const freezeAt = 0.3;
 
@@ -34,32 +38,57 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 
 const { values: flags } = parseArgs({ options: { once: { type: 'boolean', default: false } } });
 const tasks = await readTasks(here('../../../examples/webhooks/tasks.ndjson'));
+/** How to end what there is, the latest last. */
+const ends: (() => Promise<void>)[] = [];
+let ending: Promise<never> | null = null;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => void end(128 + constants.signals[signal]));
+}
+whenStarterEnds(() => void end(1));
+
 const servers = await acquireServers();
+ends.push(() => servers.stop());
 const receiver = await startReceiver(receiverLatencyMs);
+ends.push(() => receiver.close());
 const root = `example-${randomBytes(6).toString('hex')}`;
-const { up, api } = await startFleet();
+const api = await startFleet();
 const keeper = await connect({
   zookeeper: servers.zookeeperUrl,
   redis: servers.redisUrl,
   chroot: `/${root}`,
   prefix: root,
 });
-process.once('SIGINT', () => void end(130));
+ends.push(() => keeper.close());
 
-console.log(`${workers} workers are up, the API listens on ${api}; submitting ${tasks.length} webhooks`);
-const startedAt = performance.now();
-const accepted = await submit(api, tasks);
-const progress = showProgress(tasks.length, () => receiver.arrivals.size);
-const frozen = await freezeOne();
-const states = await settle();
-const seconds = (performance.now() - startedAt) / 1_000;
-progress.stop();
-const failed = report(states, frozen);
-if (flags.once || failed) await end(failed ? 1 : 0);
-console.log(`\nThe fleet stays up: ${api} (try: curl ${api}/v1/tasks/${tasks[0]?.id}). Ctrl-C ends it.`);
+try {
+  const failed = await demonstrate();
+  if (flags.once || failed) await end(failed ? 1 : 0);
+  console.log(`\nThe fleet stays up: ${api} (try: curl ${api}/v1/tasks/${tasks[0]?.id}). Ctrl-C ends it.`);
+} catch (error) {
+  // Whatever fails because everything is being ended is of no interest.
+  if (ending === null) console.error(error);
+  await end(1);
+}
 
-/** The product as its users run it: the API, a scheduler and worker processes. */
-async function startFleet(): Promise<{ up: ChildProcess; api: string }> {
+/** True when something was lost or executed twice. */
+async function demonstrate(): Promise<boolean> {
+  await until('Redis answers', () => keeper.ready().redis === 'ready', redisMsMax);
+  console.log(`${workers} workers are up, the API listens on ${api}; submitting ${tasks.length} webhooks`);
+  const startedAt = performance.now();
+  const accepted = await submit(api, tasks);
+  const progress = showProgress(tasks.length, () => receiver.arrivals.size);
+  const { frozen, states } = await freezeAndSettle().finally(() => progress.stop());
+  const seconds = (performance.now() - startedAt) / 1_000;
+  return report(states, frozen, accepted, seconds);
+}
+
+async function freezeAndSettle(): Promise<{ frozen: Frozen; states: Map<string, State> }> {
+  const frozen = await freezeOne();
+  return { frozen, states: await settle() };
+}
+
+/** The product as its users run it: the API, a scheduler and worker processes. Resolves with the API's URL. */
+async function startFleet(): Promise<string> {
   const child = spawn(
     process.execPath,
     [
@@ -86,19 +115,22 @@ async function startFleet(): Promise<{ up: ChildProcess; api: string }> {
       },
     },
   );
-  child.once('exit', (code) => {
-    if (code !== null && code !== 0) void end(1);
+  const exited = once(child, 'exit');
+  void exited.then(() => end(1)); // Nothing when it is being ended.
+  ends.push(async () => {
+    // No signal: Ctrl-C has reached it too, and at a second signal it would leave its workers behind.
+    if (child.connected) child.disconnect();
+    await exited;
   });
-  // Of what it says beside its output, only its log (errors, unless CLAIMKEEPER_LOG_LEVEL says otherwise) is of interest here.
+  // Of what it says beside its output, its log (errors, unless CLAIMKEEPER_LOG_LEVEL says otherwise) and why it could not start.
   createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
-    if (line.startsWith('{')) console.error(line);
+    if (line.startsWith('{') || line.startsWith('claimkeeper:')) console.error(line);
   });
-  let url = '';
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
-    url = /listening on (\S+)/.exec(line)?.[1] ?? url;
-    if (url !== '') break;
+    const url = /listening on (\S+)/.exec(line)?.[1];
+    if (url !== undefined) return url;
   }
-  return { up: child, api: url };
+  return end(1);
 }
 
 async function readTasks(path: string): Promise<Task[]> {
@@ -166,10 +198,14 @@ async function inTurns<T>(items: readonly T[], visit: (item: T) => Promise<void>
     await Promise.all(items.slice(from, from + 100).map(visit));
 }
 
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const over = performance.now() + deadlineMs;
+async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  withinMs = deadlineMs,
+): Promise<void> {
+  const over = performance.now() + withinMs;
   while (!(await holds())) {
-    if (performance.now() > over) throw new Error(`not within ${deadlineMs / 1_000} s: ${what}`);
+    if (performance.now() > over) throw new Error(`not within ${withinMs / 1_000} s: ${what}`);
     await sleep(100);
   }
 }
@@ -178,6 +214,8 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 function report(
   all: ReadonlyMap<string, State>,
   { member, frozenMs, returned, tasks: held }: Frozen,
+  accepted: number,
+  seconds: number,
 ): boolean {
   const ids = tasks.map(({ id }) => id);
   const arrived = ids.filter((id) => receiver.arrivals.has(id)).length;
@@ -212,13 +250,12 @@ function report(
   return lost.length > 0 || twice > 0 || accepted !== ids.length || returned.session === member.session;
 }
 
-async function end(code: number): Promise<void> {
-  if (up.exitCode === null && up.connected) {
-    up.kill('SIGTERM');
-    await once(up, 'exit');
-  }
-  await keeper.close();
-  await receiver.close();
-  await servers.stop();
+function end(code: number): Promise<never> {
+  ending ??= endAll(code);
+  return ending;
+}
+
+async function endAll(code: number): Promise<never> {
+  for (const each of ends.reverse()) await each();
   process.exit(code);
 }

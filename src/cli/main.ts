@@ -2,7 +2,11 @@
 // main.ts: the program `claimkeeper`. Owns the process around the command line: its streams, its exit.
 
 import { readFileSync } from 'node:fs';
+import { exitCodes } from './exit.js';
 import { run } from './program.js';
+
+// Nobody reads the output any more (`| head`): what is left of it, and of the work, is left.
+process.stdout.on('error', () => process.exit(exitCodes.failed));
 
 const code = await run(process.argv.slice(2), versionOfPackage(), {
   env: process.env,

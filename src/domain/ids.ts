@@ -26,6 +26,7 @@ export function parseTaskId(value: unknown): TaskId {
   throw new ClaimkeeperError(
     'TASK_ID_INVALID',
     `the task id ${shown(value)} is not valid: use 1–${limits.taskIdCharsMax} characters of A-Z a-z 0-9 . _ : @ ~ - and do not start with a dot`,
+    { field: 'id' },
   );
 }
 
@@ -37,6 +38,7 @@ export function parseName(value: unknown, what: 'queue' | 'type'): Name {
   throw new ClaimkeeperError(
     'NAME_INVALID',
     `the ${what} ${shown(value)} is not valid: use 1–${limits.nameCharsMax} characters of A-Z a-z 0-9 . _ - and do not start with a dot`,
+    { field: what },
   );
 }
 
@@ -47,6 +49,13 @@ export function bucketOf(id: TaskId): string {
 
 /** A value as an error message may quote it: one line, at most 80 characters. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = textOf(value);
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+/** An object's own conversions are not asked: they may be anything, also no functions. */
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return '[list]';
+  if (typeof value === 'object' && value !== null) return '[object]';
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

@@ -85,7 +85,11 @@ const submissionSchema = z.strictObject({
   payload: z.unknown().optional(),
   priority: z.int().min(0).max(limits.priorityMax).optional(),
   delayMs: z.number().min(0).max(limits.delayMsMax).optional(),
-  runAt: z.union([z.date(), z.iso.datetime({ offset: true }), z.number().min(0).max(8.64e15)]).optional(),
+  runAt: z
+    .union([z.date(), z.iso.datetime({ offset: true }), z.number().min(0).max(8.64e15)], {
+      error: 'is no time: give ISO 8601 with an offset (2026-01-02T03:04:05Z), or ms since 1970',
+    })
+    .optional(),
   ...policyShape,
 });
 
@@ -161,7 +165,8 @@ function parsePayload(payload: unknown): Json {
 /** @throws ClaimkeeperError `SUBMISSION_INVALID` naming the first place in `value` that JSON cannot carry. */
 function assertJson(value: unknown, field: string, depth: number): asserts value is Json {
   const refuse = (why: string): never => {
-    throw new ClaimkeeperError('SUBMISSION_INVALID', `${field} ${why}`, { field });
+    const name = fieldName([field]);
+    throw new ClaimkeeperError('SUBMISSION_INVALID', `${name} ${why}`, { field: name });
   };
   if (depth > limits.payloadDepthMax) refuse(`is nested deeper than ${limits.payloadDepthMax} levels`);
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return;
@@ -198,11 +203,21 @@ function defined<T extends object>(value: T | undefined): Defined<T> {
 
 function invalid(error: z.ZodError): ClaimkeeperError {
   const issue = error.issues[0];
-  const field = issue?.code === 'unrecognized_keys' ? String(issue.keys[0]) : (issue?.path.join('.') ?? '');
+  if (issue?.code === 'unrecognized_keys') {
+    const field = fieldName([...issue.path, issue.keys[0] ?? '']);
+    return new ClaimkeeperError('SUBMISSION_INVALID', `there is no field ${shown(field)}`, { field });
+  }
+  const field = fieldName(issue?.path ?? []);
   const where = field === '' ? 'the submission' : field;
   return new ClaimkeeperError(
     'SUBMISSION_INVALID',
     `${where}: ${issue?.message ?? 'is not valid'}`,
     field === '' ? {} : { field },
   );
+}
+
+/** As short as an answer may quote it: names of fields may be as long as a request. */
+function fieldName(path: readonly PropertyKey[]): string {
+  const name = path.map(String).join('.');
+  return name.length > 200 ? `${name.slice(0, 199)}…` : name;
 }

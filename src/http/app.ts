@@ -23,6 +23,8 @@ type Overdue = 'OUTCOME_UNKNOWN' | 'ZOOKEEPER_UNAVAILABLE';
 const retryAfterSeconds = '1';
 /** Node bounds the URL and the headers together. */
 const headerBytesMax = 16 * 1024;
+/** How often Node looks for requests that are overdue. */
+const overdueEveryMs = 2_000;
 
 export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
   const app = Fastify({
@@ -32,7 +34,12 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
     return503OnClosing: false,
     // An id that is too long is answered as an id that is not valid.
     routerOptions: { maxParamLength: headerBytesMax },
-    http: { maxHeaderSize: headerBytesMax },
+    // A missing Host is refused below: Node's own refusal is no problem document.
+    http: {
+      maxHeaderSize: headerBytesMax,
+      connectionsCheckingInterval: overdueEveryMs,
+      requireHostHeader: false,
+    },
     frameworkErrors: (error, _request, reply: FastifyReply) => sendProblem(error, reply),
     clientErrorHandler: (error, socket) => answerParser(ofParser(error.code), socket),
   });
@@ -64,8 +71,10 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
+    refuseWithoutHost(request);
     refuseForeignPage(request);
   });
+  answerWhatNodeWouldNot(app);
 
   addTaskRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
@@ -118,7 +127,7 @@ function batchOf(body: unknown): readonly unknown[] {
   const unknown = keys.find((key) => key !== 'tasks');
   if (unknown !== undefined) {
     const message = `a batch has no field ${shown(unknown)}: send { "tasks": [ … ] }`;
-    throw new ClaimkeeperError('REQUEST_INVALID', message, { field: unknown });
+    throw new ClaimkeeperError('REQUEST_INVALID', message, { field: unknown.slice(0, 200) });
   }
   const inputs = isObject ? (body as { tasks?: unknown }).tasks : undefined;
   if (!Array.isArray(inputs)) {
@@ -144,6 +153,23 @@ async function withDeadline<T>({ clock }: Runtime, work: Promise<T>, overdue: Ov
   const answer = await Promise.race([work.then((value) => ({ value })), late]).finally(() => over.abort());
   if (answer !== null) return answer.value;
   throw new ClaimkeeperError(overdue, `there was no answer within ${limits.requestMsMax} ms`);
+}
+
+/** Requests that Node answers itself, or not at all, unless someone listens. */
+function answerWhatNodeWouldNot({ server }: FastifyInstance): void {
+  server.on('connect', ({ url = '' }, socket: Socket) => {
+    answerParser(new ClaimkeeperError('ROUTE_NOT_FOUND', `there is no CONNECT ${shown(url)}`), socket);
+  });
+  server.on('checkExpectation', ({ headers, socket }) => {
+    const message = `the expectation ${shown(headers.expect)} cannot be met: leave "Expect" out`;
+    answerParser(new ClaimkeeperError('REQUEST_INVALID', message), socket);
+  });
+}
+
+/** @throws ClaimkeeperError `REQUEST_INVALID` */
+function refuseWithoutHost({ raw, headers }: FastifyRequest): void {
+  if (headers.host !== undefined || raw.httpVersion === '1.0') return;
+  throw new ClaimkeeperError('REQUEST_INVALID', 'the request has no "Host" header');
 }
 
 /** A web page elsewhere may send a POST here without asking first; browsers say from where. */

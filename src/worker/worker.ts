@@ -206,7 +206,8 @@ export class Worker implements Service {
         },
       });
     } catch (error) {
-      runtime.log.error({ err: error }, 'readopting failed');
+      // Stopped meanwhile, the session may be closed: what becomes of the claims left is the leader's to say.
+      if (!this.#end.signal.aborted) runtime.log.error({ err: error }, 'readopting failed');
     }
     if (tasks + lost > 0) {
       runtime.log.info({ session: recovering, tasks, lost }, 'in-flight tasks readopted in a new session');

@@ -107,10 +107,10 @@ describe('POST /v1/tasks', () => {
   test.each([
     ['an unknown field', { ...welcome, colour: 'red' }, 'SUBMISSION_INVALID', 'colour'],
     ['a value out of range', { ...welcome, priority: 1_001 }, 'SUBMISSION_INVALID', 'priority'],
-    ['an id with a slash', { ...welcome, id: 'a/b' }, 'TASK_ID_INVALID', undefined],
-    ['an id with a NUL', { ...welcome, id: 'a\u0000b' }, 'TASK_ID_INVALID', undefined],
-    ['an id that is an array', { ...welcome, id: [[['a']]] }, 'TASK_ID_INVALID', undefined],
-    ['a type that is no name', { ...welcome, type: '../x' }, 'NAME_INVALID', undefined],
+    ['an id with a slash', { ...welcome, id: 'a/b' }, 'TASK_ID_INVALID', 'id'],
+    ['an id with a NUL', { ...welcome, id: 'a\u0000b' }, 'TASK_ID_INVALID', 'id'],
+    ['an id that is an array', { ...welcome, id: [[['a']]] }, 'TASK_ID_INVALID', 'id'],
+    ['a type that is no name', { ...welcome, type: '../x' }, 'NAME_INVALID', 'type'],
     [
       'a payload over its limit',
       { ...welcome, payload: 'x'.repeat(65 * 1_024) },
@@ -313,7 +313,7 @@ describe('GET /v1/tasks/:id and replay', () => {
     ['/', 'ROUTE_NOT_FOUND'],
   ] as const)('GET %s is %s', async (url, code) => {
     const { send } = here();
-    expectProblem(await send('GET', url), code);
+    expectProblem(await send('GET', url), code, code === 'TASK_ID_INVALID' ? 'id' : undefined);
   });
 
   test('a replay answers with the task as it then is', async () => {
@@ -395,6 +395,8 @@ describe('health', () => {
 });
 
 describe('on a socket', () => {
+  const head = 'POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
+
   async function listening() {
     const service = new TaskServiceTwin();
     const api = createApi({ tasks: service, runtime: testRuntime() });
@@ -439,6 +441,47 @@ describe('on a socket', () => {
     );
     expect(long).toMatch(/^HTTP\/1.1 431 /);
     expect(long).toContain('"code":"HEADERS_TOO_LARGE"');
+  });
+
+  test.each([
+    ['said nothing', ''],
+    ['sent half of its headers', 'POST /v1/tasks HTTP/1.1\r\nHost: x\r\n'],
+    ['sent half of its body', `${head}Content-Length: 100\r\n\r\n{"id":`],
+  ])('a client that has %s does not keep it from closing', async (_name, text) => {
+    const { api, url } = await listening();
+    const socket = connect({ host: '127.0.0.1', port: Number(url.port) });
+    const ended = new Promise((resolve) => socket.on('error', () => undefined).once('close', resolve));
+    socket.resume().write(text);
+    await fetch(new URL('/livez', url)); // What was sent before it has arrived.
+    await api.close();
+    await ended;
+  });
+
+  test('a client that keeps its connection does not keep it from closing once it is answered', async () => {
+    const { api, service, url } = await listening();
+    const reached = withResolvers<undefined>();
+    const answer = withResolvers<null>();
+    service.get = () => {
+      reached.resolve(undefined);
+      return answer.promise;
+    };
+    const answered = raw(Number(url.port), 'GET /v1/tasks/a HTTP/1.1\r\nHost: x\r\n\r\n');
+    await reached.promise;
+    const closed = api.close();
+    answer.resolve(null);
+    expect(await answered).toMatch(/^HTTP\/1.1 404 /);
+    await closed;
+  });
+
+  test.each([
+    ['a request for a tunnel', 'CONNECT example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n', 404],
+    ['a request without a Host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['an unknown expectation', `${head}Content-Length: 2\r\nExpect: luck\r\n\r\n{}`, 400],
+  ])('%s is answered with a problem', async (_name, text, status) => {
+    const { url } = await listening();
+    const answer = await raw(Number(url.port), text);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer).toContain('application/problem+json');
   });
 
   test('answers what is being asked before it closes', async () => {

@@ -624,7 +624,9 @@ describe('the life of sessions', () => {
     await server.restart(); // And with it the old session, for its whole timeout.
     await session.connected(10_000);
     const owner = (await session.read('/mine'))?.stat.ephemeralOwner;
-    expect([owner, session.sessionId === before]).toEqual([before, false]);
+    // Still the old session's, or gone with it already where this machine was slow: never the new one's.
+    expect([before, undefined]).toContain(owner);
+    expect(session.sessionId).not.toBe(before);
     await gone(session, '/mine');
     expect(front.connections()).toBe(1);
     expect(states.slice(-4)).toEqual(['suspended', 'lost', 'connecting', 'connected']);

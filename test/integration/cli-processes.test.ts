@@ -1,6 +1,7 @@
 // cli-processes.test.ts: the built program as people run it: processes that serve, that are told to stop, and that die.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -190,6 +191,17 @@ describe('processes of their own', () => {
     await worker.says(/stopping/);
     worker.process.kill('SIGINT');
     expect(await worker.exited).toBe(130);
+  });
+
+  test('whose output nobody reads any more ends, and says nothing of it', async () => {
+    const file = join(modulePath, '..', 'refused.ndjson');
+    await writeFile(file, 'no JSON\n'.repeat(20_000)); // All refused here: no API is asked.
+    const submit = claimkeeper(['submit', '--file', file], {});
+    const closed = once(submit.process, 'close');
+    submit.process.stdout?.destroy();
+    expect(await submit.exited).toBe(1);
+    await closed;
+    await submit.says(/^$/);
   });
 
   test('without ZooKeeper a process gives up with 4', async () => {

@@ -62,8 +62,9 @@ describe('a submission', () => {
   });
 
   test.each([
-    [{ type: 'a b' }, 'NAME_INVALID', undefined],
-    [{ queue: '' }, 'NAME_INVALID', undefined],
+    [{ id: 'a/b' }, 'TASK_ID_INVALID', 'id'],
+    [{ type: 'a b' }, 'NAME_INVALID', 'type'],
+    [{ queue: '' }, 'NAME_INVALID', 'queue'],
     [{ priority: -1 }, 'SUBMISSION_INVALID', 'priority'],
     [{ priority: 1.5 }, 'SUBMISSION_INVALID', 'priority'],
     [{ delayMs: -1 }, 'SUBMISSION_INVALID', 'delayMs'],
@@ -71,7 +72,7 @@ describe('a submission', () => {
     [{ runAt: 'tomorrow' }, 'SUBMISSION_INVALID', 'runAt'],
     [{ runAt: '2026-01-01T00:00:00' }, 'SUBMISSION_INVALID', 'runAt'],
     [{ retry: { attempts: 0 } }, 'SUBMISSION_INVALID', 'retry.attempts'],
-    [{ retry: { tries: 3 } }, 'SUBMISSION_INVALID', 'tries'],
+    [{ retry: { tries: 3 } }, 'SUBMISSION_INVALID', 'retry.tries'],
     [{ timeoutMs: 0 }, 'SUBMISSION_INVALID', 'timeoutMs'],
     [{ onInterrupted: 'guess' }, 'SUBMISSION_INVALID', 'onInterrupted'],
     [{ colour: 'red' }, 'SUBMISSION_INVALID', 'colour'],
@@ -81,6 +82,22 @@ describe('a submission', () => {
     [{ payload: 'x'.repeat(limits.payloadBytesMax) }, 'PAYLOAD_TOO_LARGE', 'payload'],
   ])('with %j is refused: %s at %s', (more, code, field) => {
     expect(refusal({ ...task, ...more })).toMatchObject({ code, field });
+  });
+
+  test.each([[{ toString: 1, valueOf: 1 }], [Object.create(null)], [[{ toString: null }]]])(
+    'with %j for an id or a type is refused, and nothing of it is called',
+    (value) => {
+      expect(refusal({ ...task, id: value })).toMatchObject({ code: 'TASK_ID_INVALID', field: 'id' });
+      expect(refusal({ ...task, type: value })).toMatchObject({ code: 'NAME_INVALID', field: 'type' });
+    },
+  );
+
+  test('with a field of a hundred thousand characters is refused in few', () => {
+    const long = 'x'.repeat(100_000);
+    for (const more of [{ [long]: 1 }, { payload: { [long]: Number.NaN } }, { id: long }]) {
+      const { message, field } = refusal({ ...task, ...more });
+      expect(message.length + (field?.length ?? 0)).toBeLessThan(1_000);
+    }
   });
 
   test.each([[null], [undefined], [[]], ['x'], [7]])('that is %j is refused', (input) => {

@@ -67,7 +67,7 @@ class Pipe {
 
   thaw(): void {
     this.#frozen = false;
-    while (this.#overdue > 0 && this.open) {
+    while (this.#overdue > 0 && this.open && !this.#frozen) {
       this.#overdue -= 1;
       this.#arrive();
     }
