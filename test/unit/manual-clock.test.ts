@@ -68,3 +68,13 @@ test('many timers keep their order', async () => {
   await clock.advance(1_000);
   expect(ran).toEqual([...expected].sort((a, b) => a - b));
 });
+
+test('says how long it is until the next timer', () => {
+  const clock = new ManualClock();
+  expect(clock.nextDueInMs()).toBeNull();
+  const first = clock.after(10, () => undefined);
+  clock.after(25, () => undefined);
+  expect(clock.nextDueInMs()).toBe(10);
+  first.cancel();
+  expect(clock.nextDueInMs()).toBe(25);
+});

@@ -69,6 +69,27 @@ describe('the twin', () => {
     expect(await observer.read('/mine')).toBeNull();
   });
 
+  test('a silence that begins again while the last one ends keeps back what has not arrived', async () => {
+    const { clock, ensemble, open } = world();
+    const [session, observer] = [open(), open()];
+    await clock.advance(0);
+    ensemble.partition(session, { silent: true });
+    const writes = [session.write([create('/first')]), session.write([create('/second')])];
+    await clock.advance(1);
+    const write = ensemble.write.bind(ensemble);
+    ensemble.write = (...asked) => {
+      ensemble.write = write;
+      const answer = write(...asked);
+      ensemble.partition(session, { silent: true });
+      return answer;
+    };
+    ensemble.heal(session);
+    expect(await observer.read('/first')).not.toBeNull();
+    expect(await observer.read('/second')).toBeNull();
+    ensemble.heal(session);
+    expect((await Promise.all(writes)).map(({ kind }) => kind)).toEqual(['applied', 'applied']);
+  });
+
   test('what was sent into a silence that ends in time arrives late, and is answered', async () => {
     const { clock, ensemble, open } = world();
     const [session, observer] = [open(), open()];
