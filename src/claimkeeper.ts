@@ -96,6 +96,12 @@ export type Readiness = {
  */
 export async function connect(options: ConnectOptions): Promise<Claimkeeper> {
   const resolved = parseOptions(optionsSchema, options, 'connect');
+  if (resolved.dedupWindowMs < resolved.sessionTimeoutMs) {
+    throw new ClaimkeeperError(
+      'CONFIG_INVALID',
+      `connect: dedupWindowMs: ${resolved.dedupWindowMs} is less than sessionTimeoutMs, ${resolved.sessionTimeoutMs}: a worker that comes back could take a new task for its own`,
+    );
+  }
   const runtime: Runtime = {
     clock: systemClock,
     random: systemRandom,

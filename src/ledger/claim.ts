@@ -55,6 +55,8 @@ export type ClaimOptions = {
   readonly alone: boolean;
   /** Holds the claims whose reply was lost while they are read back: nobody may take them for left behind. */
   readonly doubted: Set<Nonce>;
+  /** The session in which the candidates were read, when it may have changed since: versions count in it alone (move.ts). */
+  readonly readIn?: SessionId | null;
 };
 
 /** Takes what can be taken of `candidates` (1–50) with one claim of `worker`. */
@@ -64,9 +66,10 @@ export async function takeClaim(
   candidates: readonly Candidate[],
   options: ClaimOptions,
 ): Promise<ClaimOutcome> {
+  const readIn = options.readIn ?? ctx.session.sessionId;
   let left = candidates;
   for (let n = 1; n <= triesMax; n += 1) {
-    const attempt = await tryClaim(ctx, worker, left, options.alone || n > 1);
+    const attempt = await tryClaim(ctx, worker, left, readIn, options.alone || n > 1);
     if (attempt === null) return concluded(candidates, {});
     const { outcome, ref, moved, over } = attempt;
     switch (outcome.kind) {
@@ -95,9 +98,9 @@ async function tryClaim(
   ctx: LedgerContext,
   worker: WorkerId,
   candidates: readonly Candidate[],
+  session: SessionId | null,
   alone: boolean,
 ): Promise<Try | null> {
-  const session = ctx.session.sessionId;
   const ref: ClaimRef = { worker, nonce: ctx.runtime.random.nonce() };
   const claimable = candidates.flatMap(({ held, event }) => {
     const next = transition(held.record, event(ref));

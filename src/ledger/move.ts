@@ -1,6 +1,6 @@
 // move.ts: one record along the state table, by compare-and-set (P2), to a known end (P3).
 
-import type { OpResult, WriteOp } from '../coordination/index.js';
+import type { OpResult, SessionId, WriteOp } from '../coordination/index.js';
 import {
   encodeRecord,
   type Held,
@@ -23,15 +23,20 @@ export type MoveOutcome =
 
 export type MoveOptions = {
   readonly until: Until;
-  /** What was read last; read now when absent. */
+  /** What was read last, in session `readIn`; read now when absent, or when the session is another by now. */
   readonly held?: Held;
+  readonly readIn?: SessionId | null;
   /** The claim to delete in the same transaction, when it still exists. */
   readonly deleteClaim?: string | null;
   /** Heads the transaction: a leader's term (P8). Its refusal ends the move as `refused`, `owner`. */
   readonly guard?: WriteOp;
 };
 
-/** Moves task `id` by `event`. Reads again after BAD_VERSION and after a lost reply; never writes blindly. */
+/**
+ * Moves task `id` by `event`. Reads again after BAD_VERSION and after a lost reply; never writes blindly. A version is
+ * compared only in the session in which it was read: versions begin anew when an id is submitted again after its record
+ * was retired, which takes longer than a session outlives its process's silence.
+ */
 export async function move(
   ctx: LedgerContext,
   id: TaskId,
@@ -39,11 +44,15 @@ export async function move(
   options: MoveOptions,
 ): Promise<MoveOutcome> {
   let held = options.held ?? null;
+  let readIn = options.readIn ?? null;
   let known = held !== null;
   let claim = options.deleteClaim ?? null;
   let sent: { readonly data: Buffer; readonly version: number } | null = null;
   const outcome = await drive<MoveOutcome>(ctx.runtime, options.until, async () => {
-    if (!known) held = await readHeld(ctx, id);
+    if (!known || readIn !== ctx.session.sessionId) {
+      readIn = ctx.session.sessionId;
+      held = await readHeld(ctx, id);
+    }
     known = true;
     if (held === null) return { kind: 'refused', why: 'gone', record: null };
     if (sent !== null && isOurs(held, sent)) return { kind: 'moved', held };
@@ -51,7 +60,7 @@ export async function move(
     if (next.kind === 'refused') return { kind: 'refused', why: next.why, record: held.record };
     const data = encodeRecord(next.record);
     const ops = operations(id, data, held.version, claim, options.guard);
-    const written = await ctx.commits.commit(ops, { lane: 'write' });
+    const written = await ctx.commits.commit(ops, { lane: 'write', session: readIn });
     switch (written.kind) {
       case 'applied':
         return { kind: 'moved', held: { record: next.record, version: versionOf(written.results) } };

@@ -25,7 +25,7 @@ export async function cancel(ctx: LedgerContext, id: TaskId, until: Until): Prom
   const held = await readHeld(ctx, id);
   const kind = held?.record.state === 'running' ? 'cancelRequested' : 'cancelled';
   const event: RecordEvent = kind === 'cancelled' ? { kind, at: ctx.runtime.clock.now() } : { kind };
-  const outcome = await move(ctx, id, event, { until, ...(held === null ? {} : { held }) });
+  const outcome = await move(ctx, id, event, { until });
   const movedOn = outcome.kind === 'refused' && outcome.record?.state !== held?.record.state;
   return movedOn && outcome.record !== null ? cancel(ctx, id, until) : settled(id, 'cancelled', outcome);
 }

@@ -55,14 +55,24 @@ async function readoptSome(
   runs: readonly Run[],
   events: CustodyEvents,
 ): Promise<void> {
-  const candidates = runs.map(({ held }) => ({
-    held,
-    event: (claim: ClaimRef) => ({ kind: 'readopted', nonce: held.record.nonce, claim }) as const,
-  }));
-  const { claim, won, lost } = await takeClaim(ctx, worker, candidates, {
+  // Read anew: what was read in the session before may be another task of the same id by now (move.ts).
+  const readIn = ctx.session.sessionId;
+  const found = await readAllHeld(
+    ctx,
+    runs.map(({ held }) => held.record.id),
+  );
+  const candidates = runs.flatMap((run, i) => {
+    const { nonce } = run.held.record;
+    const held = found[i];
+    if (held === null || held === undefined || held.record.nonce !== nonce) return [];
+    return [{ held, event: (claim: ClaimRef) => ({ kind: 'readopted', nonce, claim }) as const }];
+  });
+  const { claim, won, untried, unknown } = await takeClaim(ctx, worker, candidates, {
     alone: false,
     doubted: events.doubted,
+    readIn,
   });
+  const open = new Set([...untried, ...(unknown?.ids ?? [])]);
   const hold =
     claim === null
       ? null
@@ -73,7 +83,7 @@ async function readoptSome(
   for (const run of runs) {
     const held = won.find(({ record }) => record.id === run.held.record.id);
     if (held !== undefined && hold !== null) run.readopted(held, hold);
-    else if (lost.includes(run.held.record.id)) await disown(ctx, run, events);
+    else if (!open.has(run.held.record.id)) await disown(ctx, run, events);
   }
   if (claim !== null) events.readopted(won.length, claim.session);
 }

@@ -52,6 +52,7 @@ export async function dispatch(
   options: ClaimOptions,
 ): Promise<Dispatched> {
   const now = ctx.runtime.clock.now();
+  const readIn = ctx.session.sessionId;
   const found = await readAllHeld(ctx, ids);
   const admitted = new Map<Name, number>();
   const candidates: Candidate[] = [];
@@ -70,7 +71,7 @@ export async function dispatch(
       ctx.deliver([{ ...hintOf(held.record), notBefore: (now + verdict.untilMs) as EpochMs }]);
     }
   }
-  const outcome = await takeClaim(ctx, worker, candidates, options);
+  const outcome = await takeClaim(ctx, worker, candidates, { ...options, readIn });
   if (outcome.lost.length > 0) count('lost', outcome.lost.length);
   return { outcome, toVerify, notClaimed };
 }

@@ -162,7 +162,12 @@ export class Run {
     const inPlace = retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
     const hold = this.#hold;
     const deleteClaim = inPlace ? null : hold.pathIfLast(this.#id);
-    const moved = await move(ctx, this.#id, event, { until: { signal: end }, held, deleteClaim });
+    const moved = await move(ctx, this.#id, event, {
+      until: { signal: end },
+      held,
+      readIn: hold.claim.session,
+      deleteClaim,
+    });
     if (moved.kind === 'moved') this.#held = moved.held;
     if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace)
       throw new RetryInPlace(retryInMs);
@@ -211,7 +216,12 @@ export class Run {
       } as const;
       // Only while the claim stands, and to a known end: given up half way it would look begun (P3).
       const guard = { kind: 'check', path: claim.path, version: null } as const;
-      const moved = await move(ctx, this.#id, event, { until: { signal: end }, held: this.#held, guard });
+      const moved = await move(ctx, this.#id, event, {
+        until: { signal: end },
+        held: this.#held,
+        readIn: claim.session,
+        guard,
+      });
       if (moved.kind === 'moved') {
         this.#held = moved.held;
         return true;

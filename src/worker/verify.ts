@@ -18,7 +18,7 @@ export async function verify(
   const { record } = held;
   const verdict = verdictOf(ctx, held, await ask(ctx, held, type));
   const event = { kind: 'verified', at: ctx.runtime.clock.now(), nonce: record.nonce, verdict } as const;
-  const moved = await move(ctx, record.id, event, { until: { signal: end }, held });
+  const moved = await move(ctx, record.id, event, { until: { signal: end } });
   if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
   return verdict.kind;
 }

@@ -25,6 +25,7 @@ import {
   type LedgerContext,
   move,
   readHeld,
+  recordPath,
   replay,
   resolve,
   takeClaim,
@@ -202,7 +203,9 @@ describe.each([
       nonce: first.record.nonce,
       result: { value: 1 },
     } as const;
-    expect(await move(a.ctx, held.record.id, late, { until, held: first })).toMatchObject({
+    expect(
+      await move(a.ctx, held.record.id, late, { until, readIn: a.ctx.session.sessionId, held: first }),
+    ).toMatchObject({
       kind: 'refused',
       why: 'owner',
     });
@@ -233,6 +236,7 @@ describe.each([
     } as const;
     const moved = await move(a.ctx, held.record.id, event, {
       until,
+      readIn: a.ctx.session.sessionId,
       held: running,
       deleteClaim: claim?.path ?? null,
     });
@@ -252,7 +256,11 @@ describe.each([
       result: { value: 1 },
     } as const;
     a.peer.loseNextReply();
-    const moved = await move(a.ctx, running.record.id, event, { until, held: running });
+    const moved = await move(a.ctx, running.record.id, event, {
+      until,
+      readIn: a.ctx.session.sessionId,
+      held: running,
+    });
     expect(moved).toMatchObject({ kind: 'moved', held: { version: running.version + 1 } });
     expect(mustHold(await readHeld(b.ctx, running.record.id)).version).toBe(running.version + 1);
   });
@@ -266,7 +274,11 @@ describe.each([
       nonce: running.record.nonce,
       result: { value: 1 },
     } as const;
-    const moved = await move(a.ctx, running.record.id, event, { until, held: running });
+    const moved = await move(a.ctx, running.record.id, event, {
+      until,
+      readIn: a.ctx.session.sessionId,
+      held: running,
+    });
     expect(moved).toMatchObject({ kind: 'moved', held: { record: { state: 'completed' } } });
   });
 
@@ -285,7 +297,12 @@ describe.each([
       nonce: running.record.nonce,
       result: { value: 1 },
     } as const;
-    const moved = await move(a.ctx, held.record.id, event, { until, held: running, deleteClaim: claim.path });
+    const moved = await move(a.ctx, held.record.id, event, {
+      until,
+      readIn: a.ctx.session.sessionId,
+      held: running,
+      deleteClaim: claim.path,
+    });
     expect(moved).toMatchObject({ kind: 'moved', held: { record: { state: 'completed' } } });
   });
 
@@ -318,12 +335,34 @@ describe.each([
     ).toBe('movedOn');
   });
 
+  test('an outcome for a task that was retired does not touch a new one of the same id, though its versions repeat', async () => {
+    const c = await join(world);
+    const id = await worker(c, 'w');
+    const old = await claimOne(c, id, await submit(c, { id: 'again', payload: 'first' }));
+    const readIn = c.peer.session.sessionId;
+    const path = recordPath(old.record.id);
+    await b.peer.session.write([{ kind: 'delete', path, version: null }]);
+    const anew = await claimOne(b, await worker(b, 'w'), await submit(b, { id: 'again', payload: 'second' }));
+    expect(anew.version).toBe(old.version);
+    const [claim] = await claimsStanding(a.ctx, id);
+    await expire(c.peer, a.peer.session, claim?.path ?? '');
+    await c.peer.session.connected(10_000);
+    await c.generation.prove();
+    const { nonce } = old.record;
+    const late = { kind: 'succeeded', at: c.ctx.runtime.clock.now(), nonce, result: { value: 1 } } as const;
+    const moved = await move(c.ctx, old.record.id, late, { until, held: old, readIn });
+    expect(moved).toMatchObject({ kind: 'refused', why: 'owner' });
+    expect(mustHold(await readHeld(a.ctx, old.record.id))).toEqual(anew);
+  });
+
   test('replays a failed task with its attempts counted anew, and refuses to replay a completed one', async () => {
     const running = await claimOne(a, await worker(a, 'w'), await submit(a, { retry: { attempts: 1 } }));
     const at = a.ctx.runtime.clock.now();
     const error = { code: 'HANDLER_FAILED', message: 'no' };
     const failed = { kind: 'attemptFailed', at, nonce: running.record.nonce, error, retryAt: at } as const;
-    expect(await move(a.ctx, running.record.id, failed, { until, held: running })).toMatchObject({
+    expect(
+      await move(a.ctx, running.record.id, failed, { until, readIn: a.ctx.session.sessionId, held: running }),
+    ).toMatchObject({
       held: { record: { state: 'failed' } },
     });
     const replays = await Promise.allSettled([
@@ -335,7 +374,7 @@ describe.each([
     expect(again.record).toMatchObject({ state: 'waiting', attempt: 2, attemptBase: 1, replays: 1 });
     const second = await claimOne(a, await worker(a, 'w'), again);
     const done = { kind: 'succeeded', at, nonce: second.record.nonce, result: { value: null } } as const;
-    await move(a.ctx, running.record.id, done, { until, held: second });
+    await move(a.ctx, running.record.id, done, { until, readIn: a.ctx.session.sessionId, held: second });
     await expect(replay(a.ctx, running.record.id, until)).rejects.toMatchObject({ code: 'MOVE_REFUSED' });
     await expect(replay(a.ctx, 'no-such-task' as TaskId, until)).rejects.toMatchObject({
       code: 'TASK_NOT_FOUND',
@@ -372,7 +411,11 @@ describe.each([
     const outcomes = await Promise.all(
       running.map((held, i) => {
         const event = { kind: 'succeeded', at, nonce: held.record.nonce, result: { value: i } } as const;
-        return move(a.ctx, held.record.id, event, { until, held: i === 3 ? stale : held });
+        return move(a.ctx, held.record.id, event, {
+          until,
+          readIn: a.ctx.session.sessionId,
+          held: i === 3 ? stale : held,
+        });
       }),
     );
     expect(outcomes.map(({ kind }) => kind)).toEqual(Array(30).fill('moved'));

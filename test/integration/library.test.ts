@@ -156,7 +156,11 @@ test('a handler that throws NonRetryable fails its task at once, and a replay ru
 });
 
 test('a finished task leaves the ledger after its dedup window, is read from the history, and its id is free again', async () => {
-  const keeper = await join(newPlace(), { dedupWindowMs: 300, reconcileEveryMs: 200 });
+  const keeper = await join(newPlace(), {
+    sessionTimeoutMs: 1_000,
+    dedupWindowMs: 1_000,
+    reconcileEveryMs: 200,
+  });
   const ran = await work(keeper);
   await keeper.scheduler().start();
   await keeper.submit({ id: 'old', type: 'note', payload: 'first' });
@@ -241,6 +245,11 @@ test('the fleet lists its workers with what they run, and forgets one that was c
 });
 
 test('bad options are named, and a closed connection says so', async () => {
+  const short = connect({ zookeeper: zookeeperUrl(), redis: redisUrl(), dedupWindowMs: 9_999 });
+  await expect(short).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: expect.stringContaining('dedupWindowMs'),
+  });
   const bad = connect({ zookeeper: zookeeperUrl(), redis: redisUrl(), sessionTimeout: 5 } as never);
   await expect(bad).rejects.toMatchObject({
     code: 'CONFIG_INVALID',
