@@ -628,7 +628,9 @@ describe('the life of sessions', () => {
     expect([before, undefined]).toContain(owner);
     expect(session.sessionId).not.toBe(before);
     await gone(session, '/mine');
-    expect(front.connections()).toBe(1);
+    await eventually(() => expect(front.connections()).toBe(1), {
+      what: 'the new session alone is connected',
+    });
     expect(states.slice(-4)).toEqual(['suspended', 'lost', 'connecting', 'connected']);
   });
 
