@@ -210,7 +210,9 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         expect(uncertain.attempts).toMatchObject([
           { outcome: 'unsettled', error: { code: 'ATTEMPT_UNSETTLED' } },
         ]);
-        expect(endings).toEqual([{ id, ending: 'unsettled' }]);
+        await eventually(() => expect(endings).toEqual([{ id, ending: 'unsettled' }]), {
+          what: 'the worker knows how it ended',
+        });
         await claimsNothing(desk, worker.id);
         const other = await submit(desk, 'job'); // The slot is free again.
         await eventually(() => expect(calls.get(other)).toBe(1), { what: 'the next task runs' });
@@ -709,7 +711,9 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         await eventually(() => expect(failing).toBe(0), { what: 'the first look fails' });
         await cancel(desk.ctx, id, until);
         await reaches(desk, id, 'cancelled');
-        expect(one.endings).toEqual([{ id, ending: 'failed' }]);
+        await eventually(() => expect(one.endings).toEqual([{ id, ending: 'failed' }]), {
+          what: 'the worker knows how it ended',
+        });
       });
     });
 
