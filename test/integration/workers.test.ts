@@ -158,11 +158,14 @@ describe('a worker process with a patient scheduler', () => {
         { what: 'the worker holds its tasks again, in a new session' },
       );
     }
-    for (const id of ids) expect(await fleet.keeper.get(id)).toMatchObject({ state: 'running', attempt: 1 });
+    // A rerun task's handler is told to stop when the lease ends, before anybody could rerun it: that attempt may fail.
+    const kept = ids.filter((id) => !id.endsWith('rerun'));
+    for (const id of kept) {
+      expect(await fleet.keeper.get(id)).toMatchObject({ state: 'running', attempt: 1 });
+    }
     for (const id of ids) fleet.witness.release(id);
-    // A rerun task's handler was told to stop when the lease ended, before anybody could have rerun it.
     await fleet.settled(ids);
-    for (const id of ids.filter((each) => !each.endsWith('rerun'))) {
+    for (const id of kept) {
       expect(fleet.witness.of(id)).toHaveLength(1);
       expect(await fleet.keeper.get(id)).toMatchObject({ attempt: 1, state: 'completed' });
     }
