@@ -9,7 +9,7 @@ import { ClaimkeeperError } from '../domain/index.js';
 import { Emitter, type Runtime, type Unsubscribe } from '../runtime/index.js';
 import type { Session, SessionId, WriteOp, Znode } from './port.js';
 
-export const generationPath = '/generation';
+const generationPath = '/generation';
 const retryMs = 500;
 
 /** `accepts`: the generations whose holders an operator allows to go on with this one. */

@@ -1,5 +1,5 @@
 export { type CommitOptions, type CommitStats, Commits, type Lane } from './commits.js';
-export { confirmRestore, Generation, generationPath } from './generation.js';
+export { confirmRestore, Generation } from './generation.js';
 export { Election, type ElectionOptions, type Leadership } from './leadership.js';
 export { announce, listMembers, type Member } from './members.js';
 export { MemoryEnsemble } from './memory.js';

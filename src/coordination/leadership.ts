@@ -93,7 +93,7 @@ export class Election implements Service {
         state = await this.#step(state);
       } catch (error) {
         if (!this.#over())
-          this.#runtime.log.warn({ error, id: this.#options.id }, 'the election was disturbed');
+          this.#runtime.log.warn({ err: error, id: this.#options.id }, 'the election was disturbed');
         await this.#rest();
         state = { name: 'standing' };
       }
@@ -201,7 +201,7 @@ export class Election implements Service {
     try {
       await this.#options.lead({ term, guard, signal });
     } catch (error) {
-      if (!signal.aborted) this.#runtime.log.error({ error, term }, 'the leader failed');
+      if (!signal.aborted) this.#runtime.log.error({ err: error, term }, 'the leader failed');
     }
   }
 
@@ -235,7 +235,7 @@ export class Election implements Service {
       try {
         return await this.#delete(await this.#ownCandidates());
       } catch (error) {
-        this.#runtime.log.warn({ error }, 'a candidate could not be withdrawn; trying again');
+        this.#runtime.log.warn({ err: error }, 'a candidate could not be withdrawn; trying again');
         await this.#rest();
       }
     }

@@ -112,7 +112,7 @@ class Watcher implements Watch {
     } catch (error) {
       const path = this.#path;
       if (!this.#over())
-        this.#runtime.log.warn({ error, path }, 'a znode could not be followed; trying again');
+        this.#runtime.log.warn({ err: error, path }, 'a znode could not be followed; trying again');
       return false;
     }
   }

@@ -68,7 +68,7 @@ export class ZooKeeperSession implements Session {
   constructor(settings: SessionSettings, runtime: Runtime) {
     this.#settings = settings;
     this.#runtime = runtime;
-    this.#events = new Emitter((error) => runtime.log.error({ error }, 'a session listener threw'));
+    this.#events = new Emitter((error) => runtime.log.error({ err: error }, 'a session listener threw'));
     this.#root = settings.chroot === '' ? '/' : settings.chroot;
     this.#connection = this.#newConnection();
   }
@@ -294,7 +294,7 @@ export class ZooKeeperSession implements Session {
         try {
           listener();
         } catch (error) {
-          this.#runtime.log.error({ error }, 'a watch listener threw');
+          this.#runtime.log.error({ err: error }, 'a watch listener threw');
         }
       });
     }
