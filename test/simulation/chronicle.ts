@@ -5,7 +5,7 @@ import { MemoryEnsemble } from '../../src/coordination/index.js';
 import { decodeRecord, type TaskId, type TaskRecord } from '../../src/domain/index.js';
 import { claimOfName, claimsOf, claimsPath } from '../../src/ledger/index.js';
 import type { Clock, Logger } from '../../src/runtime/index.js';
-import type { Change, Effect, Fault, Start } from './story.js';
+import type { Change, Effect, Fault, Start } from '../invariants/story.js';
 
 type Client = Parameters<MemoryEnsemble['write']>[0];
 type Told<T> = Omit<T, 'seq' | 'at'>;

@@ -17,12 +17,12 @@ import {
 import { accept, cancel, replay, resolve, treePaths, wantsVerification } from '../../src/ledger/index.js';
 import { Scheduler } from '../../src/scheduler/index.js';
 import { Worker } from '../../src/worker/index.js';
+import type { Story } from '../invariants/story.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { RedisTwin } from '../support/redis-twin.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import { Chronicle, ObservedEnsemble } from './chronicle.js';
 import { Machine, type Mutation, type Role, type Surroundings } from './machine.js';
-import type { Story } from './story.js';
 import { Work } from './work.js';
 
 const timeoutMs = 2_000;

@@ -3,10 +3,10 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import { table } from '../../src/domain/index.js';
-import { kindOf, violations } from './invariants.js';
+import { kindOf, violations } from '../invariants/invariants.js';
+import type { Story } from '../invariants/story.js';
 import { mutations } from './mutations.js';
 import { simulate } from './simulate.js';
-import type { Story } from './story.js';
 
 const firstSeed = Number(process.env.SIM_SEED ?? 1);
 const seeds = Array.from({ length: Number(process.env.SIM_SEEDS ?? 32) }, (_, i) => firstSeed + i);
