@@ -1,9 +1,9 @@
 // check.mjs: checks model/claim.pml with Spin: what must hold, and what Spin must find when a rule is broken. Needs spin and
 // gcc; as root it installs them with apt-get. `--trail` shows how each broken rule does harm. docs/model.md has the meaning.
 
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -53,24 +53,13 @@ const checks = [
 provideTools();
 const folder = mkdtempSync(join(tmpdir(), 'claimkeeper-model-'));
 let unexpected = 0;
+let next = 0;
+let told = 0;
+const results = [];
 try {
-  copyFileSync(model, join(folder, 'claim.pml')); // Beside its trail: Spin looks for that by the name it was given.
   print(['check', 'bounds', 'search', 'states', 'depth', 'seconds', 'result', 'expected']);
-  for (const check of checks) {
-    const { states, depth, result, seconds, trail } = run(check);
-    if (result !== check.expected) unexpected += 1;
-    print([
-      check.name,
-      boundsText(check.at),
-      searchText(check.how),
-      states,
-      depth,
-      seconds,
-      result,
-      check.expected,
-    ]);
-    if (withTrails && trail !== '') console.log(trail.replace(/^/gm, '    '));
-  }
+  // As many at once as there are cores; four at most, for memory's sake.
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, lane));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -79,23 +68,40 @@ if (unexpected > 0) {
   process.exitCode = 1;
 }
 
-function run({ how, at, defines }) {
+async function lane() {
+  while (next < checks.length) {
+    const mine = next;
+    next += 1;
+    results[mine] = await run(checks[mine]);
+    for (; results[told] !== undefined; told += 1) tell(checks[told], results[told]);
+  }
+}
+
+function tell(check, { states, depth, result, seconds, trail }) {
+  if (result !== check.expected) unexpected += 1;
+  const { name, at, how, expected } = check;
+  print([name, boundsText(at), searchText(how), states, depth, seconds, result, expected]);
+  if (withTrails && trail !== '') console.log(trail.replace(/^/gm, '    '));
+}
+
+async function run({ how, at, defines }) {
   const startedAt = performance.now();
   const { policy, faults, operations, workers } = at;
   const named = { WORKERS: workers, FAULTS: faults, OPERATIONS: operations, POLICY: policy };
   const given = Object.entries(named).map(([name, value]) => `-D${name}=${value}`);
-  must('spin', [...given, ...defines.map((name) => `-D${name}`), '-a', 'claim.pml']);
-  must('gcc', ['-w', '-DNOREDUCE', '-DVECTORSZ=512', ...how.cc, '-o', 'pan', 'pan.c']);
-  const { stdout } = call('./pan', ['-n', ...how.run]);
+  const cwd = mkdtempSync(join(folder, 'check-'));
+  copyFileSync(model, join(cwd, 'claim.pml')); // Beside its trail: Spin looks for that by the name it was given.
+  await must(cwd, 'spin', [...given, ...defines.map((name) => `-D${name}`), '-a', 'claim.pml']);
+  await must(cwd, 'gcc', ['-w', '-DNOREDUCE', '-DVECTORSZ=512', ...how.cc, '-o', 'pan', 'pan.c']);
+  const { stdout } = await call(cwd, './pan', ['-n', ...how.run]);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const figure = (pattern) => pattern.exec(stdout)?.[1] ?? '?';
   const errors = figure(/errors: (\d+)/);
-  const result = resultOf(stdout, errors, how);
-  const trail = errors === '1' ? story(call('./pan', ['-S']).stdout, stdout) : '';
+  const trail = errors === '1' ? story((await call(cwd, './pan', ['-S'])).stdout, stdout) : '';
   return {
     states: figure(/(\d+) states, stored/),
     depth: figure(/depth reached (\d+)/),
-    result,
+    result: resultOf(stdout, errors, how),
     seconds,
     trail,
   };
@@ -134,15 +140,16 @@ function print([name, ...cells]) {
   );
 }
 
-function call(program, args) {
-  const options = { cwd: folder, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 };
-  return spawnSync(program, args, options);
+function call(cwd, program, args) {
+  return new Promise((resolve) => {
+    const options = { cwd, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 };
+    execFile(program, args, options, (error, stdout, stderr) => resolve({ error, stdout, stderr }));
+  });
 }
 
-function must(program, args) {
-  const { status, stdout, stderr } = call(program, args);
-  if (status === 0) return;
-  throw new Error(`${program} failed:\n${stdout}${stderr}`);
+async function must(cwd, program, args) {
+  const { error, stdout, stderr } = await call(cwd, program, args);
+  if (error !== null) throw new Error(`${program} failed:\n${stdout}${stderr}`);
 }
 
 function provideTools() {

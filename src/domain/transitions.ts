@@ -171,10 +171,8 @@ function verified(record: TaskRecord, event: Extract<RecordEvent, { kind: 'verif
   switch (event.verdict.kind) {
     case 'completed':
       return { ...finished(record, 'completed', event.at), result: event.verdict.result };
-    case 'notExecuted': {
-      const { verifications: _asked, ...rest } = ended(record, event.at, 'notExecuted');
-      return waitingUnlessCancelled(rest, event.at);
-    }
+    case 'notExecuted':
+      return waitingUnlessCancelled(ended(record, event.at, 'notExecuted'), event.at);
     case 'unknown':
       return {
         ...record,
@@ -192,13 +190,13 @@ function waitingUnlessCancelled(record: TaskRecord, at: EpochMs): TaskRecord {
 }
 
 function replayed(record: TaskRecord, nonce: Nonce): TaskRecord {
-  const { finishedAt: _at, note: _note, cancelRequested: _flag, verifications: _asked, ...rest } = record;
+  const { finishedAt: _at, note: _note, cancelRequested: _flag, ...rest } = record;
   const next = waiting({ ...rest, attemptBase: record.attempt }, record.attempt + 1, null);
   return { ...next, nonce, replays: (record.replays ?? 0) + 1 };
 }
 
 function waiting(record: TaskRecord, attempt: number, notBefore: EpochMs | null): TaskRecord {
-  const { claim: _claim, notBefore: _due, ...rest } = record;
+  const { claim: _claim, notBefore: _due, verifications: _asked, ...rest } = record;
   return { ...rest, state: 'waiting', attempt, ...(notBefore === null ? {} : { notBefore }) };
 }
 

@@ -189,6 +189,20 @@ describe('a record', () => {
       notBefore: at + 5,
     });
   });
+
+  test.each([
+    ['failed', failed('x')],
+    ['was released', { kind: 'released', at, nonce: 'x' as Nonce, notBefore: null }],
+  ] as const)('starts its verifications anew when the attempt %s after all', (_how, late) => {
+    const unknown = { kind: 'unknown', askAgainAt: at } as const;
+    const asked = moved(
+      born(),
+      claimed('x', { onInterrupted: 'verify', retry: { attempts: 2 } }),
+      interrupted('x'),
+      { kind: 'verified', at, nonce: 'x' as Nonce, verdict: unknown },
+    );
+    expect(moved(asked, late).verifications).toBeUndefined();
+  });
 });
 
 describe('along any path of events', () => {
