@@ -34,6 +34,7 @@ const checks = [
   holds('park, a fault and an operation', every, bounds('PARK', 1, 1)),
   holds('verify, two faults', every, bounds('VERIFY', 2, 0)),
   holds('rerun, two faults', every, bounds('RERUN', 2, 0)),
+  holds('park, three workers, a fault', every, bounds('PARK', 1, 0, 3)),
   holds('every run ends', cycles, bounds('PARK', 1, 0)),
   holds('park, three workers', bitstate, bounds('PARK', 3, 2, 3)),
   holds('verify, three workers', bitstate, bounds('VERIFY', 3, 2, 3)),
