@@ -1,6 +1,13 @@
 // api-client.ts: the API from the outside. Owns requests and the reading of answers; what is asked belongs to the commands.
 
-import { ClaimkeeperError, type ErrorCode, errorRegistry, limits, parseTaskId } from '../domain/index.js';
+import {
+  ClaimkeeperError,
+  type ErrorCode,
+  errorRegistry,
+  limits,
+  parseTaskId,
+  type Resolution,
+} from '../domain/index.js';
 import type { Problem, TaskView } from '../http/index.js';
 import type { Clock } from '../runtime/index.js';
 
@@ -37,8 +44,21 @@ export class ApiClient {
     return (await this.#ask('GET', `v1/tasks/${encodeURIComponent(parseTaskId(id))}`)) as TaskView;
   }
 
-  async replay(id: string): Promise<TaskView> {
-    return (await this.#ask('POST', `v1/tasks/${encodeURIComponent(parseTaskId(id))}/replay`)) as TaskView;
+  replay(id: string): Promise<TaskView> {
+    return this.#act(id, 'replay');
+  }
+
+  cancel(id: string): Promise<TaskView> {
+    return this.#act(id, 'cancel');
+  }
+
+  resolve(id: string, resolution: Resolution): Promise<TaskView> {
+    return this.#act(id, 'resolve', resolution);
+  }
+
+  async #act(id: string, act: string, body?: unknown): Promise<TaskView> {
+    const path = `v1/tasks/${encodeURIComponent(parseTaskId(id))}/${act}`;
+    return (await this.#ask('POST', path, body)) as TaskView;
   }
 
   /** @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE` */

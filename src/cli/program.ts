@@ -1,7 +1,7 @@
 // program.ts: the command line. Owns commands, flags and help; what a command does is in its own file.
 
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { limits, shown } from '../domain/index.js';
+import { limits, type Resolution, shown } from '../domain/index.js';
 import { type Config, type Flags, flagOf, resolveConfig, settings, systemClock } from '../runtime/index.js';
 import { ApiClient } from './api-client.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp } from './exit.js';
@@ -185,6 +185,10 @@ function addAsking(
   addSettings(get, ['api']);
   examples(get, ['claimkeeper get welcome:17']);
 
+  addActs(root, client, show);
+}
+
+function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (value: unknown) => void): void {
   const replay = root
     .command('replay')
     .description('Runs a task again that failed, was cancelled, or whose outcome is uncertain')
@@ -192,6 +196,30 @@ function addAsking(
     .action(async (id: string, flags: Flags) => show(await client(flags).replay(id)));
   addSettings(replay, ['api']);
   examples(replay, ['claimkeeper replay welcome:17']);
+
+  const cancel = root
+    .command('cancel')
+    .description('Cancels a task that waits; asks one that runs to stop')
+    .argument('<id>', "the task's id")
+    .action(async (id: string, flags: Flags) => show(await client(flags).cancel(id)));
+  addSettings(cancel, ['api']);
+  examples(cancel, ['claimkeeper cancel welcome:17']);
+
+  const resolve = root
+    .command('resolve')
+    .description('Says what happened to a task whose outcome is uncertain')
+    .argument('<id>', "the task's id")
+    .addOption(
+      new Option('--as <outcome>', 'what happened').choices(['completed', 'failed']).makeOptionMandatory(),
+    )
+    .requiredOption('--note <text>', `how you know, up to ${limits.errorMessageCharsMax} characters`)
+    .action(async (id: string, { as, note, ...flags }: Flags & Resolution) =>
+      show(await client(flags).resolve(id, { as, note })),
+    );
+  addSettings(resolve, ['api']);
+  examples(resolve, [
+    `claimkeeper resolve welcome:17 --as completed --note 'the mail is in the sent folder'`,
+  ]);
 }
 
 function addSettings(command: Command, keys: readonly (keyof Config)[]): void {

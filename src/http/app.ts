@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { ClaimkeeperError, limits, parseTaskId, shown } from '../domain/index.js';
+import { ClaimkeeperError, limits, parseResolution, parseTaskId, shown } from '../domain/index.js';
 import { delay, type Runtime } from '../runtime/index.js';
 import { parseBody } from './json.js';
 import type { SubmitOutcome, TaskService } from './port.js';
@@ -105,8 +105,19 @@ function addTaskRoutes(app: FastifyInstance, tasks: TaskService, runtime: Runtim
   });
 
   app.post<TaskRoute>('/v1/tasks/:id/replay', async ({ params, body }) => {
-    if (body !== undefined) throw new ClaimkeeperError('REQUEST_INVALID', 'a replay takes no body');
+    refuseBody(body);
     return viewOf(await inTime(tasks.replay(parseTaskId(params.id)), 'OUTCOME_UNKNOWN'), null);
+  });
+
+  app.post<TaskRoute>('/v1/tasks/:id/cancel', async ({ params, body }) => {
+    refuseBody(body);
+    return viewOf(await inTime(tasks.cancel(parseTaskId(params.id)), 'OUTCOME_UNKNOWN'), null);
+  });
+
+  app.post<TaskRoute>('/v1/tasks/:id/resolve', async ({ params, body }) => {
+    const id = parseTaskId(params.id);
+    const { as, note } = parseResolution(body);
+    return viewOf(await inTime(tasks.resolve(id, as, note), 'OUTCOME_UNKNOWN'), null);
   });
 }
 
@@ -119,6 +130,10 @@ function addHealthRoutes(app: FastifyInstance, tasks: TaskService): void {
     if (!ready) reply.header('retry-after', retryAfterSeconds);
     return { status: ready ? 'ready' : 'not ready', zookeeper, redis };
   });
+}
+
+function refuseBody(body: unknown): void {
+  if (body !== undefined) throw new ClaimkeeperError('REQUEST_INVALID', 'this route takes no body');
 }
 
 function batchOf(body: unknown): readonly unknown[] {

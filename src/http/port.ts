@@ -1,6 +1,14 @@
 // port.ts: what the API asks of the product. The library's `Claimkeeper` fits; the tests' twin is theirs.
 
-import type { ClaimkeeperError, EpochMs, Json, State, TaskId, TaskRecord } from '../domain/index.js';
+import type {
+  ClaimkeeperError,
+  EpochMs,
+  Json,
+  Resolution,
+  State,
+  TaskId,
+  TaskRecord,
+} from '../domain/index.js';
 
 export type SubmitOutcome =
   | {
@@ -21,6 +29,10 @@ export interface TaskService {
   progress(id: string): Promise<Json | null>;
   /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
   replay(id: string): Promise<TaskRecord>;
+  /** @throws ClaimkeeperError as {@link replay} */
+  cancel(id: string): Promise<TaskRecord>;
+  /** @throws ClaimkeeperError as {@link replay} */
+  resolve(id: string, as: Resolution['as'], note: string): Promise<TaskRecord>;
   ready(): Readiness;
 }
 

@@ -48,7 +48,17 @@ describe('usage', () => {
   test('help and version are no errors', async () => {
     const help = await cli(['--help']);
     expect(help.code).toBe(0);
-    for (const command of ['up', 'api', 'scheduler', 'worker', 'submit', 'get', 'replay']) {
+    for (const command of [
+      'up',
+      'api',
+      'scheduler',
+      'worker',
+      'submit',
+      'get',
+      'replay',
+      'cancel',
+      'resolve',
+    ]) {
       expect(help.out).toMatch(new RegExp(`^  ${command} `, 'm'));
       const own = await cli([command, '--help']);
       expect(own.code).toBe(0);
@@ -229,6 +239,18 @@ describe('get and replay', () => {
     const replayed = await cli(['replay', 'failed:1', '--api', url]);
     expect(replayed.code).toBe(0);
     expect(JSON.parse(replayed.out)).toMatchObject({ id: 'failed:1', replays: 1 });
+  });
+
+  test('cancel and resolve print the task as it then is', async () => {
+    const { env } = await api();
+    await cli(['submit', '--id', 'uncertain:1', '--type', 't'], { env });
+    const resolved = await cli(['resolve', 'uncertain:1', '--as', 'failed', '--note', 'no mail'], { env });
+    expect(resolved.code).toBe(0);
+    expect(JSON.parse(resolved.out)).toMatchObject({ state: 'failed', note: 'no mail' });
+    const cancelled = await cli(['cancel', 'uncertain:1'], { env });
+    expect(JSON.parse(cancelled.out)).toMatchObject({ state: 'cancelled' });
+    expect((await cli(['resolve', 'uncertain:1', '--as', 'done', '--note', 'x'], { env })).code).toBe(2);
+    expect((await cli(['resolve', 'uncertain:1', '--as', 'failed'], { env })).code).toBe(2);
   });
 
   test('no such task and a move that is not allowed are 3, a malformed id is 1', async () => {

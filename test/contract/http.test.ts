@@ -39,6 +39,7 @@ function testRuntime(log: Logger = silentLogger, hasty = false): Runtime {
       const timer = hasty ? setImmediate(fn) : null;
       return { cancel: () => timer !== null && clearImmediate(timer) };
     },
+    atEndOfTurn: (fn) => void setImmediate(fn),
   };
   return { clock, random: systemRandom, log };
 }
@@ -330,6 +331,38 @@ describe('GET /v1/tasks/:id and replay', () => {
     await send('POST', '/v1/tasks', welcome);
     expectProblem(await send('POST', '/v1/tasks/welcome:1/replay'), 'MOVE_REFUSED');
     expectProblem(await send('POST', '/v1/tasks/welcome:1/replay', { force: true }), 'REQUEST_INVALID');
+  });
+
+  test('a cancel answers with the task as it then is, and takes no body', async () => {
+    const { send } = here();
+    await send('POST', '/v1/tasks', welcome);
+    const response = await send('POST', '/v1/tasks/welcome:1/cancel');
+    expect([response.statusCode, response.json()]).toMatchObject([200, { state: 'cancelled' }]);
+    expectProblem(await send('POST', '/v1/tasks/welcome:1/cancel', {}), 'REQUEST_INVALID');
+    expectProblem(await send('POST', '/v1/tasks/unknown/cancel'), 'TASK_NOT_FOUND');
+  });
+
+  test('an uncertain task is resolved as what the operator says, with the note', async () => {
+    const { send } = here();
+    await send('POST', '/v1/tasks', { id: 'uncertain-1', type: 't' });
+    const body = { as: 'failed', note: 'the bank has no such transfer' };
+    const response = await send('POST', '/v1/tasks/uncertain-1/resolve', body);
+    expect([response.statusCode, response.json()]).toMatchObject([200, { state: 'failed', note: body.note }]);
+    await send('POST', '/v1/tasks', welcome);
+    expectProblem(await send('POST', '/v1/tasks/welcome:1/resolve', body), 'MOVE_REFUSED');
+  });
+
+  test.each([
+    [undefined, undefined],
+    [{ as: 'completed' }, 'note'],
+    [{ as: 'completed', note: '  ' }, 'note'],
+    [{ as: 'completed', note: 'x'.repeat(501) }, 'note'],
+    [{ as: 'cancelled', note: 'so' }, 'as'],
+    [{ as: 'failed', note: 'so', force: true }, 'force'],
+  ])('a resolution of %j is refused', async (body, field) => {
+    const { send } = here();
+    await send('POST', '/v1/tasks', { id: 'uncertain-1', type: 't' });
+    expectProblem(await send('POST', '/v1/tasks/uncertain-1/resolve', body), 'REQUEST_INVALID', field);
   });
 });
 

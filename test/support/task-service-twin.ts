@@ -7,6 +7,7 @@ import {
   type Nonce,
   newRecord,
   parseSubmission,
+  type Resolution,
   type Submission,
   type TaskId,
   type TaskRecord,
@@ -49,6 +50,22 @@ export class TaskServiceTwin implements TaskService {
       throw new ClaimkeeperError('MOVE_REFUSED', `the task "${id}" is ${record.state}`);
     }
     return { ...record, attempt: 2, replays: 1 };
+  }
+
+  async cancel(id: TaskId): Promise<TaskRecord> {
+    const record = await this.get(id);
+    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task "${id}"`);
+    return { ...record, state: 'cancelled', finishedAt: twinNow };
+  }
+
+  /** As if every task were uncertain whose id says so. */
+  async resolve(id: TaskId, as: Resolution['as'], note: string): Promise<TaskRecord> {
+    const record = await this.get(id);
+    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task "${id}"`);
+    if (!id.startsWith('uncertain')) {
+      throw new ClaimkeeperError('MOVE_REFUSED', `the task "${id}" is ${record.state}`);
+    }
+    return { ...record, state: as, note, finishedAt: twinNow };
   }
 
   #submit(input: unknown): SubmitOutcome {
