@@ -1,11 +1,12 @@
-// walk.ts: goes through every record of the ledger, a bucket at a time. For slow passes only: it costs a read per task.
+// walk.ts: goes through every record of the ledger, some buckets at a time. For slow passes only: it costs a read per task.
 
 import type { Held, TaskId } from '../domain/index.js';
 import { type LedgerContext, readAllHeld } from './context.js';
-import { bucketPath, buckets } from './paths.js';
+import { bucketPath, recordsPath } from './paths.js';
 
 /** Records read at once; far below the connection's limit of requests in flight, so that claims are not kept waiting. */
 const readsAtOnce = 64;
+const bucketsAtOnce = 16;
 
 /**
  * Calls `visit` with up to 64 records at a time, until all were seen or `signal` aborts. Records made meanwhile may be missed.
@@ -16,8 +17,11 @@ export async function walk(
   signal: AbortSignal,
   visit: (held: readonly Held[]) => Promise<void> | void,
 ): Promise<void> {
-  for (const bucket of buckets) {
-    const ids = ((await ctx.session.children(bucketPath(bucket))) ?? []) as TaskId[];
+  const buckets = (await ctx.session.children(recordsPath)) ?? [];
+  for (let first = 0; first < buckets.length; first += bucketsAtOnce) {
+    const some = buckets.slice(first, first + bucketsAtOnce);
+    const lists = await Promise.all(some.map((bucket) => ctx.session.children(bucketPath(bucket))));
+    const ids = lists.flatMap((list) => (list ?? []) as TaskId[]);
     for (let from = 0; from < ids.length; from += readsAtOnce) {
       if (signal.aborted) return;
       const held = await readAllHeld(ctx, ids.slice(from, from + readsAtOnce));

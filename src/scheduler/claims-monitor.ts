@@ -3,8 +3,11 @@
 //
 // It looks at /claims at a pace well below the session timeout: a claim of a worker that dies stands for at least the
 // session timeout, so that it was seen before it goes. Claims that came and went between two looks ended well.
+//
+// Every scheduler looks, and only the leader acts: whoever is elected next knows of the claims that went while nobody led.
+// A claim counts as gone only within the session in which it was seen to stand: another session's server may lag behind.
 
-import type { WriteOp } from '../coordination/index.js';
+import type { SessionId, WriteOp } from '../coordination/index.js';
 import type { ClaimRef, MonotonicMs, TaskId, TaskRecord, WorkerId } from '../domain/index.js';
 import {
   claimsOf,
@@ -20,28 +23,35 @@ import {
 type Standing = { readonly ref: ClaimRef; readonly ids: readonly TaskId[] };
 type Gone = Standing & { readonly since: MonotonicMs };
 
+/** Session timeouts that may pass between a leader's death and the next one's first act, with room to spare. */
+const sessionsKept = 3;
+
 export class ClaimsMonitor {
   readonly #ctx: LedgerContext;
   readonly #graceMs: number;
-  readonly #guard: () => WriteOp;
+  #session: SessionId | null = null;
   readonly #standing = new Map<string, Standing>();
   /** By the claim's nonce. */
   readonly #gone = new Map<string, Gone>();
-  /** Workers that had no claim at the last look. */
+  /** Workers that had no claim at the last look, and those that had none at the last two. */
   #empty: ReadonlySet<WorkerId> = new Set();
+  #longEmpty: readonly WorkerId[] = [];
 
-  constructor(ctx: LedgerContext, graceMs: number, guard: () => WriteOp) {
+  constructor(ctx: LedgerContext, graceMs: number) {
     this.#ctx = ctx;
     this.#graceMs = graceMs;
-    this.#guard = guard;
   }
 
   /**
-   * One look: notes what is new, starts the grace of what vanished, interrupts what is past it until `signal` aborts.
+   * Notes what is new, and starts the grace of what vanished.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
-  async look(signal: AbortSignal): Promise<void> {
+  async look(): Promise<void> {
+    const { sessionId } = this.#ctx.session;
+    if (sessionId !== this.#session) this.#standing.clear();
+    this.#session = sessionId;
     const { seen, empty } = await this.#list();
+    if (this.#ctx.session.sessionId !== sessionId) return; // Seen by two sessions, and so by neither.
     for (const [path, claim] of this.#standing) {
       if (seen.has(path)) continue;
       this.#standing.delete(path);
@@ -50,8 +60,33 @@ export class ClaimsMonitor {
     await Promise.all(
       [...seen].filter(([path]) => !this.#standing.has(path)).map(([path, ref]) => this.#learn(path, ref)),
     );
-    await this.#interruptDue(signal);
-    await this.#sweep(empty);
+    this.#longEmpty = empty.filter((worker) => this.#empty.has(worker));
+    this.#empty = new Set(empty);
+  }
+
+  /**
+   * The leader's part: interrupts what is past its grace, until `signal` aborts, and sweeps after workers that died. `guard`:
+   * its term's (P8).
+   * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
+   */
+  async act(guard: () => WriteOp, signal: AbortSignal): Promise<void> {
+    await this.#interruptDue(guard, signal);
+    await this.#sweep(guard);
+  }
+
+  /** What the leader must have dealt with is forgotten by those who do not lead; a pass over the ledger finds the rest. */
+  forget(): void {
+    const { runtime, session } = this.#ctx;
+    const keptMs = this.#graceMs + sessionsKept * session.timeoutMs;
+    for (const [nonce, { since }] of this.#gone) {
+      if (runtime.clock.monotonic() - since > keptMs) this.#gone.delete(nonce);
+    }
+  }
+
+  /** In ms, until the next grace is over; `Infinity`: none runs. */
+  dueInMs(): number {
+    const now = this.#ctx.runtime.clock.monotonic();
+    return Math.min(...[...this.#gone.values()].map(({ since }) => since + this.#graceMs - now));
   }
 
   /** A running record that no standing claim covers, found by a sweep: its grace begins now. */
@@ -79,13 +114,13 @@ export class ClaimsMonitor {
     if (ids !== null) this.#standing.set(path, { ref, ids });
   }
 
-  async #interruptDue(signal: AbortSignal): Promise<void> {
+  async #interruptDue(guard: () => WriteOp, signal: AbortSignal): Promise<void> {
     const now = this.#ctx.runtime.clock.monotonic();
     const due = [...this.#gone.values()].filter(({ since }) => now - since >= this.#graceMs);
     for (const gone of due) {
       if (signal.aborted) return;
       const { ref, ids } = gone;
-      const outcomes = await Promise.all(ids.map((id) => this.#interrupt(id, ref)));
+      const outcomes = await Promise.all(ids.map((id) => this.#interrupt(id, ref, guard())));
       const interrupted = ids.filter((_, i) => outcomes[i] === 'interrupted');
       if (interrupted.length > 0) {
         this.#ctx.runtime.log.warn(
@@ -100,9 +135,9 @@ export class ClaimsMonitor {
   }
 
   /** A record that cannot be read must not keep the others of its claim, or of other claims, from being interrupted. */
-  async #interrupt(id: TaskId, ref: ClaimRef): Promise<InterruptOutcome> {
+  async #interrupt(id: TaskId, ref: ClaimRef, guard: WriteOp): Promise<InterruptOutcome> {
     try {
-      return await interrupt(this.#ctx, id, ref, this.#guard());
+      return await interrupt(this.#ctx, id, ref, guard);
     } catch (error) {
       this.#ctx.runtime.log.error(
         { err: error, task: id },
@@ -113,15 +148,13 @@ export class ClaimsMonitor {
   }
 
   /** What a worker that died leaves under /claims. One that lives and has not announced itself yet makes it again. */
-  async #sweep(empty: readonly WorkerId[]): Promise<void> {
-    const again = empty.filter((worker) => this.#empty.has(worker));
-    this.#empty = new Set(empty);
-    if (again.length === 0) return;
+  async #sweep(guard: () => WriteOp): Promise<void> {
+    if (this.#longEmpty.length === 0) return;
     const alive = new Set(await this.#ctx.session.children(workersPath));
-    const dead = again.filter((worker) => !alive.has(worker));
+    const dead = this.#longEmpty.filter((worker) => !alive.has(worker));
     await Promise.all(
       dead.map((worker) =>
-        this.#ctx.commits.commit([this.#guard(), { kind: 'delete', path: claimsOf(worker), version: null }], {
+        this.#ctx.commits.commit([guard(), { kind: 'delete', path: claimsOf(worker), version: null }], {
           lane: 'write',
         }),
       ),

@@ -64,14 +64,18 @@ export async function reconcile(
     const hints = await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf);
     ctx.deliver(hints);
     report.redelivered += hints.length;
-    for (const { record } of helds) {
-      if (record.state !== 'running' || !(await isOrphan(ctx, record))) continue;
-      options.onOrphan(record);
-      report.orphans += 1;
-    }
+    const orphans = await orphansOf(ctx, helds);
+    orphans.forEach(options.onOrphan);
+    report.orphans += orphans.length;
     report.removed += await retire(ctx, deliveries, helds, options);
   });
   return report;
+}
+
+async function orphansOf(ctx: LedgerContext, helds: readonly Held[]): Promise<TaskRecord[]> {
+  const running = helds.map(({ record }) => record).filter(({ state }) => state === 'running');
+  const gone = await Promise.all(running.map((record) => isOrphan(ctx, record)));
+  return running.filter((_, i) => gone[i]);
 }
 
 async function undelivered(

@@ -2,7 +2,7 @@
 // one task or one worker left behind keeps the others from being mended.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ensureTree } from '../../src/coordination/index.js';
+import { ensureTree, type SessionId } from '../../src/coordination/index.js';
 import { type Hint, resolvePolicy, type TaskId, type WorkerId } from '../../src/domain/index.js';
 import {
   type Claim,
@@ -15,13 +15,19 @@ import {
 } from '../../src/ledger/index.js';
 import { ClaimsMonitor } from '../../src/scheduler/claims-monitor.js';
 import { type DeliveryPort, reconcile } from '../../src/scheduler/reconcile.js';
-import { join, moves, type Party, recordOf, spoil, submit } from '../support/crew.js';
+import { join, moves, type Party, recordOf, spoil, submit, withMethods } from '../support/crew.js';
 import { memoryWorld } from '../support/memory-world.js';
 import type { World } from '../support/world.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
 
 const noEnd = new AbortController().signal;
 const guard = () => ({ kind: 'check', path: '/leader/term', version: null }) as const;
+
+/** As the leader does. */
+async function lookAndAct(monitor: ClaimsMonitor, signal = noEnd): Promise<void> {
+  await monitor.look();
+  await monitor.act(guard, signal);
+}
 
 /** Redis with nothing in it, that takes everything. */
 const emptyRedis: DeliveryPort = {
@@ -69,11 +75,11 @@ describe.each([
     const [spoilt, ...others] = ids as [TaskId, ...TaskId[]];
     const worker = newWorker();
     const claims = [await claim(worker, [spoilt, others[0] as TaskId]), await claim(worker, others.slice(1))];
-    const monitor = new ClaimsMonitor(party.ctx, 0, guard);
-    await monitor.look(noEnd);
+    const monitor = new ClaimsMonitor(party.ctx, 0);
+    await lookAndAct(monitor);
     await spoil(party, spoilt);
     for (const { path } of claims) await dropClaim(party.ctx, path, noEnd);
-    await monitor.look(noEnd);
+    await lookAndAct(monitor);
     for (const id of others) expect((await recordOf(party, id)).state).toBe('uncertain');
   });
 
@@ -83,8 +89,8 @@ describe.each([
       TaskId,
     ];
     const { ref, path } = await claim(newWorker(), [stuck, waiting]);
-    const monitor = new ClaimsMonitor(party.ctx, 0, guard);
-    await monitor.look(noEnd);
+    const monitor = new ClaimsMonitor(party.ctx, 0);
+    await lookAndAct(monitor);
     const released = {
       kind: 'released',
       at: world.runtime.clock.now(),
@@ -95,10 +101,10 @@ describe.each([
     await dropClaim(party.ctx, path, noEnd);
     party.commits.fault = (ops) => (moves('uncertain')(ops) ? 'notSent' : 'none');
     hints = [];
-    for (let n = 0; n < 2; n += 1) await monitor.look(noEnd);
+    for (let n = 0; n < 2; n += 1) await lookAndAct(monitor);
     party.commits.fault = () => 'none';
     expect(hints.filter(({ id }) => id === waiting)).toHaveLength(1);
-    await monitor.look(noEnd);
+    await lookAndAct(monitor);
     expect((await recordOf(party, stuck)).state).toBe('uncertain');
   });
 
@@ -106,8 +112,8 @@ describe.each([
     const worker = newWorker();
     const ids = await Promise.all(Array.from({ length: 3 }, () => submit(party, 'job')));
     const claims = await Promise.all(ids.map((id) => claim(worker, [id])));
-    const monitor = new ClaimsMonitor(party.ctx, 0, guard);
-    await monitor.look(noEnd);
+    const monitor = new ClaimsMonitor(party.ctx, 0);
+    await lookAndAct(monitor);
     for (const { path } of claims) await dropClaim(party.ctx, path, noEnd);
     const stepDown = new AbortController();
     let tried = 0;
@@ -117,9 +123,41 @@ describe.each([
       stepDown.abort();
       return 'none';
     };
-    await monitor.look(stepDown.signal);
+    await lookAndAct(monitor, stepDown.signal);
     party.commits.fault = () => 'none';
     expect(tried).toBe(1);
+  });
+
+  test('a claim that went while nobody led is interrupted by whoever saw it stand and leads next', async () => {
+    const id = await submit(party, 'job');
+    const { path } = await claim(newWorker(), [id]);
+    const standby = new ClaimsMonitor(party.ctx, 0);
+    await standby.look();
+    await dropClaim(party.ctx, path, noEnd);
+    await standby.look();
+    expect((await recordOf(party, id)).state).toBe('running');
+    standby.forget();
+    await standby.act(guard, noEnd);
+    expect((await recordOf(party, id)).state).toBe('uncertain');
+  });
+
+  test('a claim that stands is not taken for gone because the server of a new session lags behind', async () => {
+    const id = await submit(party, 'job');
+    await claim(newWorker(), [id]);
+    let sessionId = 'before' as SessionId | null;
+    let lags = false;
+    const session = withMethods(party.ctx.session, {
+      get sessionId() {
+        return sessionId;
+      },
+      children: async (path) => (lags ? [] : party.ctx.session.children(path)),
+    });
+    const monitor = new ClaimsMonitor({ ...party.ctx, session }, 0);
+    await monitor.look();
+    sessionId = party.ctx.session.sessionId;
+    lags = true;
+    await lookAndAct(monitor);
+    expect((await recordOf(party, id)).state).toBe('running');
   });
 
   test('what dead workers leave under /claims is removed, and what the living need is not', async () => {
@@ -129,8 +167,8 @@ describe.each([
     await party.ctx.session.write([
       { kind: 'create', path: `${workersPath}/${alive}`, data: Buffer.alloc(0), mode: 'ephemeral' },
     ]);
-    const monitor = new ClaimsMonitor(party.ctx, 1_000, guard);
-    for (let n = 0; n < 2; n += 1) await monitor.look(noEnd);
+    const monitor = new ClaimsMonitor(party.ctx, 1_000);
+    for (let n = 0; n < 2; n += 1) await lookAndAct(monitor);
     expect(await party.ctx.session.children(claimsOf(dead))).toBeNull();
     expect(await party.ctx.session.children(claimsOf(alive))).toEqual([]);
     expect(await party.ctx.session.children(claimsOf(busy))).toHaveLength(1);
