@@ -57,11 +57,13 @@ function installedPackages() {
 function buildIsCurrent() {
   const settings = ['package.json', 'tsconfig.json', 'tsconfig.build.json'];
   const settingsMs = Math.max(...settings.map((name) => modifiedMs(join(root, name))));
-  const sources = ['src', 'infra', 'examples'].flatMap((folder) =>
+  const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.build.json'), 'utf8'));
+  const folders = include.map((pattern) => pattern.replace('/**/*.ts', ''));
+  const sources = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, name)),
   );
   return sources
-    .filter((name) => name.endsWith('guard.mjs') || /(?<!\.d)\.ts$/.test(name))
+    .filter((name) => name.endsWith('guard.mjs') || /(?<!\.d|\.test)\.ts$/.test(name))
     .every((name) => {
       const builtMs = modifiedMs(join(root, 'dist', name.replace(/ts$/, 'js')));
       return builtMs > 0 && builtMs >= Math.max(settingsMs, modifiedMs(join(root, name)));

@@ -163,3 +163,95 @@ test('refuses new connections while told to; those there are stay', async () => 
   again.socket.write('back');
   await hears(again, Buffer.from('back'));
 });
+
+test.each(['client', 'server'] as const)(
+  'holds what goes to the %s, and lets the other direction pass; afterwards what was held arrives',
+  async (towards) => {
+    const client = await dial();
+    client.socket.write('a');
+    await hears(client, Buffer.from('a'));
+    proxy.hold(towards, true);
+    client.socket.write('to the server');
+    atServer[0]?.write('to the client');
+    if (towards === 'client') {
+      await eventually(() => expect(received.toString()).toBe('ato the server'), {
+        what: 'it has the bytes',
+      });
+      expect(client.heard().toString()).toBe('a');
+    } else {
+      await hears(client, Buffer.from('ato the client'));
+      expect(received.toString()).toBe('a');
+    }
+    proxy.hold(towards, false);
+    await eventually(
+      () => {
+        expect(received.toString()).toBe('ato the server');
+        expect(client.heard().toString()).toContain('to the server');
+      },
+      { what: 'all has arrived' },
+    );
+  },
+);
+
+test('delays both directions and keeps the order, also when the delay ends meanwhile', async () => {
+  const client = await dial();
+  proxy.latency(150);
+  const askedAt = performance.now();
+  client.socket.write('slow ');
+  await eventually(() => expect(received.toString()).toBe('slow '), { what: 'the server has it' });
+  const tookMs = performance.now() - askedAt;
+  expect(tookMs).toBeGreaterThan(140);
+  proxy.latency(0);
+  client.socket.write('fast');
+  await hears(client, Buffer.from('slow fast'));
+  expect(performance.now() - askedAt).toBeGreaterThan(290);
+});
+
+test('what is delayed arrives before the close that followed it', async () => {
+  const client = await dial();
+  proxy.latency(60_000);
+  client.socket.end('last words');
+  await eventually(() => expect(received.toString()).toBe('last words'), { what: 'the server has it' });
+});
+
+test.each(['client', 'server'] as const)(
+  'half-open: the %s is not told that the other end is gone, and new connections pass',
+  async (survivor) => {
+    const client = await dial();
+    client.socket.write('x');
+    await hears(client, Buffer.from('x'));
+    const server = atServer[0];
+    if (server === undefined) throw new Error('the server has no connection');
+    const left = survivor === 'client' ? client.socket : server;
+    const gone = reset(survivor === 'client' ? server : client.socket);
+    proxy.halfOpen(survivor);
+    expect(await gone).toBe(true);
+    left.write('is there anybody');
+    const again = await dial();
+    again.socket.write('y');
+    await hears(again, Buffer.from('y'));
+    expect(left.writable && !left.readableEnded).toBe(true);
+    expect(received.toString()).toBe('xy');
+    const told = reset(left);
+    proxy.cut();
+    expect(await told).toBe(true);
+  },
+);
+
+test('connections after a new target go there; the old ones stay until they are cut', async () => {
+  const other = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end('I am another');
+  });
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const old = await dial();
+  proxy.retarget((other.address() as { port: number }).port);
+  old.socket.write('x');
+  await hears(old, Buffer.from('x'));
+  await hears(await dial(), Buffer.from('I am another'));
+  const told = reset(old.socket);
+  proxy.cut();
+  expect(await told).toBe(true);
+  other.close();
+});

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { startEnsemble } from '../../infra/ensemble.js';
 import { ask } from '../../infra/local-server.js';
 import {
   acquireServers,
@@ -25,6 +26,8 @@ import {
   startRedis,
   startZooKeeper,
 } from '../../infra/servers.js';
+import { openSession } from '../../src/coordination/index.js';
+import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 
 const cleanups: (() => Promise<void>)[] = [];
@@ -76,6 +79,40 @@ test('ZooKeeper grants sessions of 2 to 20 of the ticks it was started with', as
   const configuration = await ask(server.port, 'conf');
   expect(configuration).toContain('minSessionTimeout=600');
   expect(configuration).toContain('maxSessionTimeout=6000');
+});
+
+test('of three servers another leads when the leader is killed, a session outlives it, and the dead one follows again', async () => {
+  const ensemble = await startEnsemble();
+  cleanups.push(() => ensemble.stop());
+  const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
+  const session = openSession({ servers: ensemble.url, chroot: '', timeoutMs: 8_000 }, runtime);
+  cleanups.push(() => session.close());
+  await session.connected(10_000);
+  const { sessionId } = session;
+  const write = async (path: string, mode: 'ephemeral' | 'persistent'): Promise<void> => {
+    const outcome = await session.write([{ kind: 'create', path, data: Buffer.from(path), mode }]);
+    expect(outcome.kind === 'refused' ? outcome.code : outcome.kind).toMatch(/^applied|NODE_EXISTS$/);
+  };
+  await write('/mine', 'ephemeral');
+
+  const first = await ensemble.leader();
+  if (first === null) throw new Error('nobody leads');
+  await first.kill();
+  const second = await eventually(
+    async () => {
+      const now = await ensemble.leader();
+      if (now === null) throw new Error('nobody leads');
+      return now;
+    },
+    { what: 'another server leads' },
+  );
+  expect(second.port).not.toBe(first.port);
+  await eventually(() => write('/after', 'persistent'), { what: 'the two that are left write' });
+  expect(session.sessionId).toBe(sessionId);
+  expect((await session.read('/mine'))?.stat.ephemeralOwner).toBe(sessionId);
+
+  await first.restart();
+  expect(await ask(first.port, 'srvr')).toContain('Mode: follower');
 });
 
 test('Redis keeps nothing over a restart', async () => {

@@ -4,12 +4,26 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
 import { freePort } from '../../infra/local-server.js';
 
+/** An end of a connection. */
+export type Side = 'client' | 'server';
+
 export type FaultyNetwork = {
   readonly port: number;
   /** `127.0.0.1:PORT` */
   readonly url: string;
   /** While on: nothing passes in either direction, not even a close; what was sent meanwhile passes afterwards, as TCP has it. */
   blackhole(on: boolean): void;
+  /** A {@link blackhole} of one direction alone; the other passes. */
+  hold(towards: Side, on: boolean): void;
+  /** Bytes arrive this many ms later in either direction, in their order; 0 ends it for what is sent from then on. */
+  latency(ms: number): void;
+  /**
+   * Resets the connections there are at one end, and `survivor` is not told: it goes on sending, and nobody hears it, until it
+   * closes or {@link cut}. New connections pass.
+   */
+  halfOpen(survivor: Side): void;
+  /** Where new connections go from now on; `cut()` makes the others follow. */
+  retarget(port: number): void;
   /**
    * ZooKeeper only. Swallows replies to operations: the next `which`, or all that it accepts (the body, xid first), until
    * called again; 0 ends it. Pings, watch events and connect replies pass unless a predicate takes them. Resolves once the
@@ -33,15 +47,19 @@ export async function startProxy(targetPort: number): Promise<FaultyNetwork> {
   return proxy;
 }
 
-type Link = { readonly client: Socket; readonly server: Socket };
+type Link = Readonly<Record<Side, Socket>> & { survivor: Side | null };
+
+const otherSide = { client: 'server', server: 'client' } as const;
 
 class FaultProxy implements FaultyNetwork {
   readonly port: number;
   readonly url: string;
-  readonly #targetPort: number;
+  #targetPort: number;
   readonly #links = new Set<Link>();
   #listener: Server | null = null;
-  #blackhole = false;
+  /** The ends towards which nothing passes. */
+  readonly #held = new Set<Side>();
+  #latencyMs = 0;
   #drops: (reply: Buffer) => boolean = () => false;
 
   constructor(targetPort: number, port: number) {
@@ -51,8 +69,30 @@ class FaultProxy implements FaultyNetwork {
   }
 
   blackhole(on: boolean): void {
-    this.#blackhole = on;
-    for (const { client, server } of this.#links) for (const socket of [client, server]) this.#flow(socket);
+    this.hold('client', on);
+    this.hold('server', on);
+  }
+
+  hold(towards: Side, on: boolean): void {
+    if (on) this.#held.add(towards);
+    else this.#held.delete(towards);
+    for (const link of this.#links) this.#flow(link);
+  }
+
+  latency(ms: number): void {
+    this.#latencyMs = ms;
+  }
+
+  halfOpen(survivor: Side): void {
+    for (const link of this.#links) {
+      if (link[survivor].destroyed) continue;
+      link.survivor = survivor;
+      reset(link[otherSide[survivor]]);
+    }
+  }
+
+  retarget(port: number): void {
+    this.#targetPort = port;
   }
 
   dropReplies(which: number | ((reply: Buffer) => boolean)): Promise<void> {
@@ -108,32 +148,77 @@ class FaultProxy implements FaultyNetwork {
   }
 
   #join(client: Socket): void {
-    const link = { client, server: dial({ port: this.#targetPort, host: '127.0.0.1' }) };
+    const server = dial({ port: this.#targetPort, host: '127.0.0.1' });
+    const link: Link = { client, server, survivor: null };
     this.#links.add(link);
     const replies = new Frames();
-    client.on('data', (bytes) => link.server.write(bytes));
-    link.server.on('data', (bytes) => {
-      for (const reply of replies.split(bytes)) if (!this.#drops(reply.subarray(4))) client.write(reply);
+    const towards = { client: new Lane(client), server: new Lane(server) };
+    client.on('data', (bytes) => towards.server.pass(bytes, this.#latencyMs));
+    server.on('data', (bytes) => {
+      for (const reply of replies.split(bytes)) {
+        if (!this.#drops(reply.subarray(4))) towards.client.pass(reply, this.#latencyMs);
+      }
     });
-    this.#closeTogether(link, link.client, link.server);
-    this.#closeTogether(link, link.server, link.client);
-    this.#flow(client);
-    this.#flow(link.server);
+    this.#closeTogether(link, 'client', towards.server);
+    this.#closeTogether(link, 'server', towards.client);
+    this.#flow(link);
   }
 
-  #closeTogether(link: Link, one: Socket, other: Socket): void {
+  #closeTogether(link: Link, side: Side, lane: Lane): void {
+    const [one, other] = [link[side], link[otherSide[side]]];
     one.setNoDelay(true);
     one.on('error', () => undefined); // 'close' follows, and says that there was an error.
     one.once('close', (hadError) => {
       if (other.closed) this.#links.delete(link);
+      if (link.survivor === otherSide[side]) return;
+      lane.flush();
       if (hadError) reset(other);
       else other.end();
     });
   }
 
-  #flow(socket: Socket): void {
-    if (this.#blackhole) socket.pause();
-    else socket.resume();
+  #flow(link: Link): void {
+    for (const side of ['client', 'server'] as const) {
+      if (this.#held.has(otherSide[side])) link[side].pause();
+      else link[side].resume();
+    }
+  }
+}
+
+/** One direction of a connection: what is delayed leaves in the order in which it came. */
+class Lane {
+  readonly #to: Socket;
+  #waiting: { readonly bytes: Buffer; readonly due: number }[] = [];
+
+  constructor(to: Socket) {
+    this.#to = to;
+  }
+
+  pass(bytes: Buffer, latencyMs: number): void {
+    if (latencyMs === 0 && this.#waiting.length === 0) return this.#send(bytes);
+    const due = Math.max(this.#waiting.at(-1)?.due ?? 0, performance.now() + latencyMs);
+    this.#waiting.push({ bytes, due });
+    if (this.#waiting.length === 1) this.#sendLater();
+  }
+
+  /** What waits leaves at once. */
+  flush(): void {
+    for (const { bytes } of this.#waiting.splice(0)) this.#send(bytes);
+  }
+
+  #sendLater(): void {
+    const next = this.#waiting[0];
+    if (next === undefined) return;
+    setTimeout(() => {
+      if (this.#waiting[0] !== next) return;
+      this.#waiting.shift();
+      this.#send(next.bytes);
+      this.#sendLater();
+    }, next.due - performance.now());
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#to.writable) this.#to.write(bytes);
   }
 }
 
