@@ -36,6 +36,8 @@ export type RunFacts = {
   readonly graceMs: number;
   readonly dedupWindowMs: number;
   readonly handlerMsMax: number;
+  /** Tasks per second that the driver set out to submit, storms left aside: the least of throughput is measured by it. */
+  readonly loadPerSecond?: number;
   readonly processes: readonly ProcessLife[];
   readonly versions: Readonly<Record<string, string>>;
   /** Claims that stood, deliveries that Redis held, and processes that had not ended when all was over: what leaked. */

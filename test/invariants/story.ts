@@ -1,19 +1,23 @@
-// story.ts: what is known of a simulation once it is over: everything that was written, done, started and broken, in one
-// order. Owns the words; collecting them is chronicle.ts, judging them invariants.ts.
+// story.ts: what is known of a fleet's history once it is over, be it simulated or a chaos run's: everything that was
+// written, done, started and broken, in one order. Owns the words; collecting them is the simulation's chronicle.ts and the
+// chaos run's story-from-evidence.ts, judging them invariants.ts.
+//
+// What a source cannot see is null, or left out where the whole of it is meant: the checks that need it are then counted as
+// not made, and not as passed.
 
-import type { TaskId, TaskRecord } from '../../src/domain/index.js';
+import type { Held, TaskId, TaskRecord } from '../../src/domain/index.js';
 
 type Happening = {
   /** Its place in the story. */
   readonly seq: number;
-  /** In ms of the world's clock since the beginning. */
+  /** In ms of the world's clock. */
   readonly at: number;
 };
 
 /** A record was made (`before` null), moved, or deleted (`after` null). */
 export type Change = Happening & {
   readonly id: TaskId;
-  /** The process that wrote it. */
+  /** The process that wrote it: a worker's id; `desk` or `office` for those who submit and operate. */
   readonly by: string;
   /** Of the znode, after the change. */
   readonly version: number;
@@ -28,9 +32,20 @@ export type Change = Happening & {
 };
 
 /** A handler was called. */
-export type Start = Happening & Attempt & { readonly claimStood: boolean; readonly deaf: boolean };
+export type Start = Happening &
+  Attempt & {
+    /** At that very moment; null: not observed. */
+    readonly claimStood: boolean | null;
+    /** It was going to ignore its signal; null: it honours it, and may wait for what does not. */
+    readonly deaf: boolean | null;
+  };
+
 /** A handler changed the outside world. */
-export type Effect = Happening & Attempt;
+export type Effect = Happening &
+  Attempt & {
+    /** The receiver remembers the highest fence of the task, and should have refused a lower one; left out: it does not compare. */
+    readonly compared?: true;
+  };
 
 type Attempt = {
   readonly task: TaskId;
@@ -39,8 +54,30 @@ type Attempt = {
   readonly worker: string;
 };
 
-/** On one process, or on all (`*`). */
+/** On one process, by its worker's id where it is one, or on all (`*`). */
 export type Fault = { readonly kind: string; readonly on: string; readonly from: number; to: number };
+
+/** A submit and how it was answered. `unanswered`: it may have been accepted. */
+export type Submit = {
+  readonly task: TaskId;
+  /** Tells apart what was submitted. */
+  readonly body: string;
+  readonly answer: 'created' | 'same' | 'conflict' | 'unanswered';
+};
+
+/** A session that the server ended because it had not heard of it in time. */
+export type LeaseEnd = {
+  readonly worker: string;
+  readonly session: string;
+  readonly expiredAt: number;
+  /** When the process began to distrust the session; null: not before it had expired, or never. */
+  readonly distrustedAt: number | null;
+  /** The two could not hear each other, and the process itself was not disturbed: not frozen, not killed, its clock not set. */
+  readonly purePartition: boolean;
+};
+
+/** How long it took until all was over, once everything was mended. */
+export type Settling = { readonly withinMs: number; readonly tookMs: number | null };
 
 export type Story = {
   readonly seed: number;
@@ -60,4 +97,9 @@ export type Story = {
   /** Lines of the product's log that speak of a defect. */
   readonly defects: readonly string[];
   readonly transcript: readonly string[];
+  readonly submits?: readonly Submit[];
+  readonly leases?: readonly LeaseEnd[];
+  readonly settling?: Settling;
+  /** As the product itself gave it at the end, while `records` are what the ensemble remembers. */
+  readonly ledger?: ReadonlyMap<TaskId, Held>;
 };

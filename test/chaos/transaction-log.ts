@@ -1,0 +1,274 @@
+// transaction-log.ts: what a ZooKeeper ensemble was made to remember, read from its servers' own transaction logs
+// (version-2/log.*, ZooKeeper 3.8) and made one history. A witness that owes nothing to the product's code. Owns the format
+// and the merge; what the znodes mean is story-from-evidence.ts.
+//
+// A file: `ZKLG`, version, database id; then for each transaction its Adler-32, its length, its bytes and `B`; zeros after
+// the last. The bytes: {session, cxid, zxid, time, type}, the transaction, and a digest of the tree, which is not read.
+//
+// One history of several logs. Within an epoch one leader numbers the transactions, so that the same zxid is the same
+// transaction on every server. A transaction counts when it, or a later one of the same epoch, is on a majority of the logs:
+// a server logs an epoch in order, so the majority has acknowledged all before. It may itself be on fewer, since a server
+// that was away may be brought up to date by a snapshot and lacks what that skipped. What lies beyond the last transaction
+// of its epoch that a majority has was never acknowledged, and is left out: the tail that a killed leader had logged alone,
+// which servers truncate when they come back in time, and keep on disk when a snapshot overtakes it. A later leader may have
+// made such a tail count, by handing it on; then a majority has logged it, unless every other server needed a snapshot. That
+// case is not decided here, and cannot pass unseen: `historyOf` finds a version missing.
+
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { JuteReader } from './jute.js';
+
+export type LoggedOp =
+  | { readonly kind: 'create'; readonly path: string; readonly data: Buffer; readonly ephemeral: boolean }
+  /** `version`: after it. */
+  | { readonly kind: 'set'; readonly path: string; readonly data: Buffer; readonly version: number }
+  | { readonly kind: 'delete'; readonly path: string }
+  | { readonly kind: 'check'; readonly path: string };
+
+export type Transaction = {
+  readonly zxid: bigint;
+  /** Epoch ms of the leader's clock, when it put the transaction in line: before it was durable. */
+  readonly at: number;
+  /** 16 hexadecimal digits. */
+  readonly session: string;
+  /** `expired`: the server ended the session; `closed`: its client did. `refused`: logged, and without effect. */
+  readonly kind: 'writes' | 'opened' | 'closed' | 'expired' | 'refused';
+  readonly ops: readonly LoggedOp[];
+};
+
+const magic = 'ZKLG';
+const headerBytes = 16;
+const endOfRecord = 0x42;
+
+/** ZooDefs.OpCode */
+const types = {
+  create: 1,
+  delete: 2,
+  setData: 5,
+  setAcl: 7,
+  check: 13,
+  multi: 14,
+  create2: 15,
+  createContainer: 19,
+  deleteContainer: 20,
+  createTtl: 21,
+  error: -1,
+  createSession: -10,
+  closeSession: -11,
+} as const;
+
+/** Every transaction in a server's data folder, in the order in which it was logged. */
+export async function readServerLog(dataFolder: string): Promise<Transaction[]> {
+  const folder = join(dataFolder, 'version-2');
+  const names = (await readdir(folder)).filter((name) => /^log\.[0-9a-f]+$/.test(name));
+  names.sort((a, b) => firstZxid(a) - firstZxid(b));
+  const transactions: Transaction[] = [];
+  for (const name of names) transactions.push(...parseLog(await readFile(join(folder, name))));
+  return transactions;
+}
+
+function firstZxid(name: string): number {
+  return Number.parseInt(name.slice('log.'.length), 16);
+}
+
+/** The transactions of one log file, up to its padding, or to where a killed server had not finished writing. */
+export function parseLog(file: Buffer): Transaction[] {
+  if (file.length < headerBytes) return []; // Killed before the header was written.
+  if (file.toString('latin1', 0, 4) !== magic) throw new Error('this is no transaction log of ZooKeeper');
+  const transactions: Transaction[] = [];
+  let at = headerBytes;
+  while (at + 12 <= file.length) {
+    const checksum = file.readBigInt64BE(at);
+    const length = file.readInt32BE(at + 8);
+    const record = file.subarray(at + 12, at + 12 + length);
+    at += 12 + length + 1;
+    if (length <= 0 || at > file.length || file[at - 1] !== endOfRecord) break;
+    if (BigInt(adler32(record)) !== checksum) break;
+    transactions.push(parseTransaction(new JuteReader(record)));
+  }
+  return transactions;
+}
+
+export function adler32(bytes: Buffer): number {
+  let a = 1;
+  let b = 0;
+  for (const byte of bytes) {
+    a = (a + byte) % 65_521;
+    b = (b + a) % 65_521;
+  }
+  return b * 65_536 + a;
+}
+
+function parseTransaction(reader: JuteReader): Transaction {
+  const session = BigInt.asUintN(64, reader.long()).toString(16).padStart(16, '0');
+  const cxid = reader.int();
+  const zxid = reader.long();
+  const at = Number(reader.long());
+  const type = reader.int();
+  const header = { zxid, at, session };
+  switch (type) {
+    case types.createSession:
+      return { ...header, kind: 'opened', ops: [] };
+    case types.closeSession: {
+      const paths = reader.left >= 4 ? reader.list(() => reader.string()) : [];
+      const ops = paths.map((path) => ({ kind: 'delete', path }) as const);
+      // A client counts its requests from 1; the server's own have none.
+      return { ...header, kind: cxid === 0 ? 'expired' : 'closed', ops };
+    }
+    case types.error:
+      return { ...header, kind: 'refused', ops: [] };
+    case types.multi: {
+      const members = reader.list(() => ({ type: reader.int(), data: reader.buffer() }));
+      if (members.some((member) => member.type === types.error))
+        return { ...header, kind: 'refused', ops: [] };
+      const ops = members.flatMap((member) => parseOp(member.type, new JuteReader(member.data)));
+      return { ...header, kind: 'writes', ops };
+    }
+    default:
+      return { ...header, kind: 'writes', ops: parseOp(type, reader) };
+  }
+}
+
+function parseOp(type: number, reader: JuteReader): LoggedOp[] {
+  switch (type) {
+    case types.create:
+    case types.create2: {
+      const [path, data] = [reader.string(), reader.buffer()];
+      skipAcl(reader);
+      return [{ kind: 'create', path, data, ephemeral: reader.boolean() }];
+    }
+    case types.createContainer:
+    case types.createTtl:
+      return [{ kind: 'create', path: reader.string(), data: reader.buffer(), ephemeral: false }];
+    case types.delete:
+    case types.deleteContainer:
+      return [{ kind: 'delete', path: reader.string() }];
+    case types.setData:
+      return [{ kind: 'set', path: reader.string(), data: reader.buffer(), version: reader.int() }];
+    case types.check:
+      return [{ kind: 'check', path: reader.string() }];
+    case types.setAcl:
+      return [];
+    default:
+      throw new Error(`a transaction of type ${type} is not known here`);
+  }
+}
+
+function skipAcl(reader: JuteReader): void {
+  reader.list(() => [reader.int(), reader.string(), reader.string()]);
+}
+
+export type MergedLog = {
+  readonly transactions: readonly Transaction[];
+  /** Logged by a minority and never acknowledged. */
+  readonly left: readonly Transaction[];
+};
+
+/** The ensemble's one history, of all its servers' logs; see the head of this file. */
+export function mergeLogs(logs: readonly (readonly Transaction[])[]): MergedLog {
+  const majority = Math.floor(logs.length / 2) + 1;
+  const found = new Map<bigint, { readonly transaction: Transaction; servers: number }>();
+  for (const log of logs) {
+    const own = new Map(log.map((transaction) => [transaction.zxid, transaction]));
+    for (const [zxid, transaction] of own) {
+      const other = found.get(zxid);
+      if (other === undefined) found.set(zxid, { transaction, servers: 1 });
+      else if (!isSame(other.transaction, transaction))
+        throw new Error(`two servers have different transactions with the zxid 0x${zxid.toString(16)}`);
+      else other.servers += 1;
+    }
+  }
+  const acknowledged = new Map<bigint, bigint>();
+  for (const [zxid, { servers }] of found) {
+    const last = acknowledged.get(epochOf(zxid)) ?? 0n;
+    if (servers >= majority && zxid > last) acknowledged.set(epochOf(zxid), zxid);
+  }
+  const inOrder = [...found.values()]
+    .map(({ transaction }) => transaction)
+    .sort((a, b) => (a.zxid < b.zxid ? -1 : 1));
+  const counts = ({ zxid }: Transaction): boolean => zxid <= (acknowledged.get(epochOf(zxid)) ?? 0n);
+  return {
+    transactions: inOrder.filter(counts),
+    left: inOrder.filter((transaction) => !counts(transaction)),
+  };
+}
+
+function isSame(a: Transaction, b: Transaction): boolean {
+  return a.session === b.session && a.at === b.at && a.kind === b.kind && a.ops.length === b.ops.length;
+}
+
+function epochOf(zxid: bigint): bigint {
+  return zxid >> 32n;
+}
+
+export type LoggedZnode = {
+  readonly data: Buffer;
+  readonly version: number;
+  /** The session it lives with; null: persistent. */
+  readonly owner: string | null;
+};
+
+/** One znode was made (`before` null), changed, or deleted (`after` null). */
+export type ZnodeChange = {
+  readonly path: string;
+  readonly before: LoggedZnode | null;
+  readonly after: LoggedZnode | null;
+};
+
+export type Step = { readonly transaction: Transaction; readonly changes: readonly ZnodeChange[] };
+
+export type History = {
+  readonly steps: readonly Step[];
+  /** Where the log contradicts itself, so that something must be missing. */
+  readonly gaps: readonly string[];
+};
+
+/** What each transaction did to the tree, from the empty tree on. */
+export function historyOf(transactions: readonly Transaction[]): History {
+  const tree = new Map<string, LoggedZnode>();
+  const gaps: string[] = [];
+  const steps = transactions.map((transaction): Step => {
+    const ops =
+      transaction.kind === 'expired' || transaction.kind === 'closed'
+        ? ended(transaction, tree)
+        : transaction.ops;
+    const changes = ops.flatMap((op): ZnodeChange[] => {
+      if (op.kind === 'check') return [];
+      const before = tree.get(op.path) ?? null;
+      const gap = gapBefore(op, before);
+      if (gap !== null) gaps.push(`0x${transaction.zxid.toString(16)}: ${op.path} ${gap}`);
+      const after = applied(op, before, transaction.session);
+      if (after === null) tree.delete(op.path);
+      else tree.set(op.path, after);
+      return [{ path: op.path, before, after }];
+    });
+    return { transaction, changes };
+  });
+  return { steps, gaps };
+}
+
+/** What a session's end deletes: as the transaction says, and whatever else of its own still stands. */
+function ended({ session, ops }: Transaction, tree: ReadonlyMap<string, LoggedZnode>): LoggedOp[] {
+  const named = new Set(ops.map(({ path }) => path));
+  for (const [path, { owner }] of tree) if (owner === session) named.add(path);
+  return [...named].filter((path) => tree.has(path)).map((path) => ({ kind: 'delete', path }));
+}
+
+function gapBefore(op: LoggedOp, before: LoggedZnode | null): string | null {
+  if (op.kind === 'create') return before === null ? null : 'is made, and stands already';
+  if (before === null) return `meets a ${op.kind}, and does not stand`;
+  if (op.kind === 'set' && op.version !== before.version + 1)
+    return `goes from version ${before.version} to ${op.version}`;
+  return null;
+}
+
+function applied(op: LoggedOp, before: LoggedZnode | null, session: string): LoggedZnode | null {
+  switch (op.kind) {
+    case 'create':
+      return { data: op.data, version: 0, owner: op.ephemeral ? session : null };
+    case 'set':
+      return { data: op.data, version: op.version, owner: before?.owner ?? null };
+    default:
+      return null;
+  }
+}
