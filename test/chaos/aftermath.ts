@@ -77,10 +77,14 @@ export class Reader {
 }
 
 /** Waits, then stops the product's processes, then looks at what they left. */
-export async function aftermath(installation: Installation, waitMsMax: number): Promise<Aftermath> {
+export async function aftermath(
+  installation: Installation,
+  waitMsMax: number,
+  signal: AbortSignal,
+): Promise<Aftermath> {
   const reader = new Reader(installation.ensemble.url);
   try {
-    const settledAt = await settled(installation, reader, waitMsMax);
+    const settledAt = await settled(installation, reader, waitMsMax, signal);
     const leftOver = settledAt === null ? await unsettled(installation, reader) : [];
     const killed = await installation.stopMembers();
     const ledger = await reader.records(await reader.recordPaths());
@@ -92,16 +96,18 @@ export async function aftermath(installation: Installation, waitMsMax: number): 
   }
 }
 
-/** When the last thing was over; null: not within `waitMsMax`. */
+/** When the last thing was over; null: not within `waitMsMax`, or the run was given up. */
 async function settled(
   installation: Installation,
   reader: Reader,
   waitMsMax: number,
+  signal: AbortSignal,
 ): Promise<number | null> {
   const what = 'all is over';
   try {
     return await eventually(
       async () => {
+        if (signal.aborted) return null;
         const open = await unsettled(installation, reader);
         if (open.length === 0) return Date.now();
         await sleep(lookAgainMs);

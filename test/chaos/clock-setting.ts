@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+const installMsMax = 60_000;
 const libraryFolders = ['/usr/lib', '/usr/local/lib'];
 
 /** Installs it where that is missing and root has apt-get; null: it cannot be had on this machine. */
@@ -14,6 +15,7 @@ export function provideFaketime(): string | null {
     for (const step of [['update'], ['install', '-y', '--no-install-recommends', 'libfaketime']])
       spawnSync('apt-get', step, {
         stdio: 'ignore',
+        timeout: installMsMax,
         env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
       });
   }

@@ -67,39 +67,27 @@ async function course(
   const lag = monitorEventLoopDelay();
   lag.enable();
   const installation = await Installation.start(evidence, means, legacy);
-  let over: Aftermath = { settledAt: null, ledger: [], leftOver: [] };
-  const load = new Load({
-    seed,
-    random: new SeededRandom(seed + 1),
-    fronts: installation.fronts,
-    keeper: installation.keeper,
-    evidence,
-  });
-  let healedAt = 0;
+  const { fronts, keeper } = installation;
+  const load = new Load({ seed, random: new SeededRandom(seed + 1), fronts, keeper, evidence });
   const versions = await versionsOf(installation);
+  let over: Course;
   try {
     say(`all ${installation.all.length} processes serve; broken for ${minutes} minutes from now on`);
     const faults = new Faults(installation, evidence, load, signal);
-    await Promise.all([load.run(minutes * 60_000, signal), faults.run(plan)]);
-    await load.stop();
-    await serving(installation);
-    installation.calmHandlers();
-    healedAt = Date.now();
-    say(`healed; ${load.acknowledged.size} tasks were accepted`);
-    if (!signal.aborted) over = await aftermath(installation, settleMsMax);
+    over = await brokenAndMended(installation, load, faults.run(plan), minutes * 60_000, signal);
   } finally {
     await installation.close();
   }
-  const nameOf = (pid: number): string =>
-    installation.all.find(({ lives }) => lives.some((life) => life.pid === pid))?.name ?? '*';
-  for (const line of await oddFaults(folder, load.oddities, nameOf)) evidence.fault(line);
+  for (const line of await oddFaults(folder, load.oddities, (pid) => installation.nameOf(pid)))
+    evidence.fault(line);
   await evidence.ledger(over.ledger);
+  const { healedAt, settledAt } = over;
   const facts: RunFacts = {
     seed,
     command: `npm run chaos -- --minutes ${minutes} --seed ${seed}`,
     from,
     healedAt,
-    settledAt: over.settledAt,
+    settledAt,
     to: Date.now(),
     sessionTimeoutMs,
     graceMs,
@@ -108,10 +96,33 @@ async function course(
     loadPerSecond,
     processes: installation.all.flatMap(({ lives }) => lives),
     versions,
-    leftOver: over.leftOver,
+    leftOver: [...over.leftOver, ...installation.errors],
   };
   await evidence.close(facts);
-  tellFigures(facts, evidence, installation.errors, lag.max / 1e6);
+  tellFigures(facts, evidence, lag.max / 1e6);
+}
+
+type Course = Aftermath & { readonly healedAt: number };
+
+/** What cannot be mended is left over: a run has a verdict in any case. */
+async function brokenAndMended(
+  installation: Installation,
+  load: Load,
+  faults: Promise<void>,
+  lastsMs: number,
+  signal: AbortSignal,
+): Promise<Course> {
+  const troubles: string[] = [];
+  const noted = (work: Promise<void>): Promise<void> =>
+    work.catch((error: unknown) => void troubles.push(`not mended: ${error}`));
+  await Promise.all([load.run(lastsMs, signal), noted(faults)]);
+  await load.stop();
+  await noted(serving(installation));
+  installation.calmHandlers();
+  const healedAt = Date.now();
+  say(`healed; ${load.acknowledged.size} tasks were accepted`);
+  const over = await aftermath(installation, settleMsMax, signal);
+  return { ...over, healedAt, leftOver: [...troubles, ...over.leftOver] };
 }
 
 /** Whatever the last faults left down is up again. */
@@ -158,25 +169,13 @@ function tellPlan(plan: readonly PlannedFault[], means: Means, folder: string): 
   say(`${plan.length} faults of ${new Set(plan.map(({ kind }) => kind)).size} kinds are planned`);
 }
 
-function tellFigures(
-  { processes, leftOver }: RunFacts,
-  evidence: EvidenceWriter,
-  errors: readonly string[],
-  lagMs: number,
-): void {
+function tellFigures({ processes, leftOver }: RunFacts, evidence: EvidenceWriter, lagMs: number): void {
   for (const [what, counts] of Object.entries(evidence.counts)) {
-    say(
-      `${what}: ${[...counts]
-        .map(([name, times]) => `${name} ${times}`)
-        .sort()
-        .join(', ')}`,
-    );
+    const told = [...counts].map(([name, times]) => `${name} ${times}`).sort();
+    say(`${what}: ${told.join(', ')}`);
   }
-  const crashed = processes.filter(({ end }) => end === 'crashed');
-  say(`${processes.length} lives of processes, ${crashed.length} of them crashed`);
-  for (const { name, pid } of crashed) say(`crashed: ${name}, pid ${pid}`);
+  say(`${processes.length} lives of processes`);
   for (const what of leftOver.slice(0, linesTold)) say(`left over: ${what}`);
-  for (const line of errors.slice(0, linesTold)) say(`logged as an error: ${line}`);
   say(`the driver itself was held up for ${lagMs.toFixed(0)} ms at most`);
 }
 

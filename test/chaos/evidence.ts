@@ -6,7 +6,7 @@
 //   zookeeper/<n>    each server's data folder, transaction logs included
 //
 // Times are epoch ms of this machine's undisturbed clock: each is taken by the process that writes the line, and that process
-// is never under a fault.
+// is never under a fault; where one is not, it says so.
 
 export type Role = 'worker' | 'scheduler' | 'api';
 
@@ -40,7 +40,10 @@ export type RunFacts = {
   readonly loadPerSecond?: number;
   readonly processes: readonly ProcessLife[];
   readonly versions: Readonly<Record<string, string>>;
-  /** Claims that stood, deliveries that Redis held, and processes that had not ended when all was over: what leaked. */
+  /**
+   * Claims that stood, deliveries that Redis held, and processes that had not ended when all was over: what leaked; and what
+   * processes logged as errors, which no fault excuses.
+   */
   readonly leftOver: readonly string[];
 };
 
@@ -88,7 +91,7 @@ export type WitnessLine = {
   readonly answer?: 'completed' | 'notExecuted' | 'unknown';
 };
 
-/** A process's trust in its session, as the process said it, stamped by the one that read it. */
+/** A process's trust in its session, as its log says it: `at` is its own clock's, which a `clock-jump` disturbs. */
 export type TrustLine = {
   readonly pid: number;
   readonly session: string | null;

@@ -20,6 +20,8 @@ import { type FaultKind, fillable, type KindSpec, kinds, type PlannedFault } fro
 
 /** Who has the fault, if the plan's word for it was not a name. */
 type Laid = { readonly on?: string; readonly note?: string };
+/** Laid on one process, or server, or task. */
+type SingleKind = Exclude<FaultKind, 'rolling-restart'>;
 type Lay = (fault: PlannedFault, member: () => Member) => Promise<Laid | undefined>;
 
 /** Replies to an operation that are swallowed before the connection is cut. */
@@ -57,11 +59,11 @@ export class Faults {
     const { kind, on } = fault;
     if (kind === 'rolling-restart') return this.#restartOneByOne(on);
     const spec: KindSpec = kinds[kind];
-    await this.#inTurn(spec.apart?.group ?? on, () => this.#note(fault));
+    await this.#inTurn(spec.apart?.group ?? on, () => this.#note(fault, kind));
   }
 
-  async #note(fault: PlannedFault): Promise<void> {
-    const { kind, on } = fault;
+  async #note(fault: PlannedFault, kind: SingleKind): Promise<void> {
+    const { on } = fault;
     const from = Date.now();
     const laid = await this.#ways[kind](fault, () => this.#installation.member(on));
     if (laid !== undefined) this.#evidence.fault({ kind, on, from, to: Date.now(), ...laid });
@@ -77,14 +79,13 @@ export class Faults {
     await turn;
   }
 
-  readonly #ways: Readonly<Record<FaultKind, Lay>> = {
+  readonly #ways: Readonly<Record<SingleKind, Lay>> = {
     'worker-kill': (fault, member) => this.#killed(fault, member()),
     'scheduler-kill': (fault, member) => this.#killed(fault, member()),
     'api-kill': (fault, member) => this.#killed(fault, member()),
     'worker-freeze': (fault, member) => this.#frozen(fault, member()),
     'scheduler-freeze': (fault, member) => this.#frozen(fault, member()),
     'api-freeze': (fault, member) => this.#frozen(fault, member()),
-    'rolling-restart': async () => undefined,
     'black-hole': (fault, member) =>
       this.#network(fault, member().network.behind, (proxy, on) => proxy.blackhole(on)),
     'cut-inbound': (fault, member) =>
@@ -152,10 +153,10 @@ export class Faults {
       await this.#installation.redis.failOver(forMs);
       return { note: `to a replica ${forMs} ms behind` };
     },
-    'event-loop-blocked': (fault) => this.#odd('event-loop-blocked', fault),
-    'handler-hangs': (fault) => this.#odd('handler-hangs', fault),
-    'handler-ignores-abort': (fault) => this.#odd('handler-ignores-abort', fault),
-    'handler-throws-oddly': (fault) => this.#odd('handler-throws-oddly', fault),
+    'event-loop-blocked': () => this.#odd('event-loop-blocked'),
+    'handler-hangs': () => this.#odd('handler-hangs'),
+    'handler-ignores-abort': () => this.#odd('handler-ignores-abort'),
+    'handler-throws-oddly': () => this.#odd('handler-throws-oddly'),
     'submit-storm': async () => ({ on: await this.#load.storm() }),
   };
 
@@ -210,7 +211,7 @@ export class Faults {
   }
 
   /** Noted once it is known when the handlers were called (aftermath.ts). */
-  async #odd(kind: Oddity, _fault: PlannedFault): Promise<undefined> {
+  async #odd(kind: Oddity): Promise<undefined> {
     await this.#load.oddTasks(kind);
   }
 

@@ -43,8 +43,6 @@ export class Installation {
   readonly members: ReadonlyMap<string, Member>;
   /** The driver's own, over which no fault is laid. */
   readonly keeper: Claimkeeper;
-  /** Errors that processes logged. */
-  readonly errors: string[];
   readonly #parts: Parts;
 
   private constructor(parts: Parts & { readonly keeper: Claimkeeper }) {
@@ -52,7 +50,6 @@ export class Installation {
     this.redis = parts.redis;
     this.members = new Map(parts.members.map((member) => [member.name, member]));
     this.keeper = parts.keeper;
-    this.errors = parts.errors;
     this.#parts = parts;
   }
 
@@ -127,6 +124,16 @@ export class Installation {
     const member = this.members.get(name);
     if (member === undefined) throw new Error(`there is no ${name}`);
     return member;
+  }
+
+  /** Of the process that had this pid. */
+  nameOf(pid: number): string {
+    return this.all.find(({ lives }) => lives.some((life) => life.pid === pid))?.name ?? '*';
+  }
+
+  /** What processes logged as errors: no fault excuses one. */
+  get errors(): readonly string[] {
+    return this.#parts.errors;
   }
 
   of(role: Role): readonly Member[] {
@@ -220,7 +227,7 @@ async function makeMember(name: string, role: Role, context: MakeContext): Promi
     {
       legacy,
       onTrust: (line) => evidence.trust(line),
-      onError: (who, line) => errors.push(`${who} ${line}`),
+      onError: (who, line) => errors.push(`${who} logged ${line}`),
     },
   );
 }

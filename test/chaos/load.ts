@@ -86,7 +86,7 @@ export class Load {
         timeoutMs: isLong ? timeoutMs.short : timeoutMs.usual,
       };
       this.oddities.set(task.id, kind);
-      this.#go(this.#submit(task, this.#front()));
+      this.#go(this.#submitUntilKnown(task));
     }
   }
 

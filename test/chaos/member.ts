@@ -146,16 +146,16 @@ export class Member {
       if (line.startsWith('{"level":50')) this.#observers.onError(this.name, line);
       if (this.role !== 'worker') return;
       const trust = trustIn(line);
-      if (trust !== null) this.#observers.onTrust({ pid, at: Date.now(), ...trust });
+      if (trust !== null) this.#observers.onTrust({ pid, ...trust });
     });
   }
 }
 
 /** What a line of a worker's log says of its trust in its session; null: nothing. */
-export function trustIn(line: string): Pick<TrustLine, 'session' | 'trusted'> | null {
-  const gained = line.includes('"ZooKeeper session connected"');
-  if (!gained && !line.includes('"ZooKeeper session lost"') && !line.includes('"the lease has ended"'))
-    return null;
-  const { sessionId } = JSON.parse(line) as { sessionId?: string | null };
-  return { session: sessionId ?? null, trusted: gained };
+export function trustIn(line: string): Omit<TrustLine, 'pid'> | null {
+  const says = (message: string): boolean => line.endsWith(`"msg":"${message}"}`);
+  const gained = says('ZooKeeper session connected');
+  if (!gained && !says('ZooKeeper session lost') && !says('the lease has ended')) return null;
+  const { sessionId, time } = JSON.parse(line) as { sessionId?: string | null; time: number };
+  return { session: sessionId ?? null, trusted: gained, at: time };
 }

@@ -20,6 +20,15 @@ describe.each([1.5, 2, 10])('in %d minutes', (minutes) => {
     }
   });
 
+  test('every kind that any process may have comes to a worker', () => {
+    const any = all.filter((kind) => new Set(kinds[kind].on).size > 4);
+    expect(any).toEqual(expect.arrayContaining(['black-hole', 'latency', 'lost-replies']));
+    for (const plan of plans) {
+      const ofWorkers = plan.filter(({ on }) => on.startsWith('worker-')).map(({ kind }) => kind);
+      expect(ofWorkers).toEqual(expect.arrayContaining(any));
+    }
+  });
+
   test('no process has two faults at once', () => {
     for (const plan of plans) {
       for (const [i, one] of plan.entries()) {

@@ -131,6 +131,8 @@ function inSlots(
 }
 
 const triesMax = 1_000;
+/** Share of the time in which odd tasks are submitted: they may wait long for their turn, and all are calm in the end. */
+const tasksBefore = 0.7;
 
 /** Anywhere in the time where nothing else is laid on the same process. */
 function placed(
@@ -140,11 +142,11 @@ function placed(
   lastsMs: number,
   random: SeededRandom,
 ): PlannedFault {
+  const isFirst = !plan.some((other) => other.kind === kind && other.atMs >= from);
   for (let tries = 0; tries < triesMax; tries += 1) {
-    const { on, forMs } = drawn(kind, random);
-    const atMs = Math.floor(
-      from + random.between(0, Math.max(0, Math.floor(lastsMs - forMs - memberApartMs))),
-    );
+    const { on, forMs } = drawn(kind, random, isFirst);
+    const latestMs = on === 'tasks' ? lastsMs * tasksBefore : lastsMs - forMs - memberApartMs;
+    const atMs = Math.floor(from + random.between(0, Math.max(0, Math.floor(latestMs))));
     const isFree = plan.every(
       (other) =>
         on === 'tasks' ||
@@ -157,9 +159,13 @@ function placed(
   throw new Error(`no room for ${kind} within ${lastsMs} ms: let the run last longer`);
 }
 
-function drawn(kind: FaultKind, random: SeededRandom): { on: string; forMs: number } {
+/** Where anyone may have it, a worker has it first: that is where tasks are. */
+function drawn(kind: FaultKind, random: SeededRandom, isFirst = false): { on: string; forMs: number } {
   const { on, forMs }: KindSpec = kinds[kind];
-  return { on: random.pick(on), forMs: random.between(...forMs) };
+  return {
+    on: random.pick(on === anyone && isFirst ? members.worker : on),
+    forMs: random.between(...forMs),
+  };
 }
 
 function shuffled<T>(items: readonly T[], random: SeededRandom): T[] {

@@ -213,9 +213,10 @@ function leasesOf({ run, trust, log }: Evidence, cast: Cast, faults: readonly Fa
     const worker = cast.workers.find(({ id }) => id === cast.writerOf(session));
     if (worker === undefined || (worker.life?.to ?? at + 1) <= at) return [];
     const said = trust.filter(({ pid }) => pid === worker.pid);
-    const trustedFrom = said.findIndex((line) => line.session === session && line.trusted);
-    if (trustedFrom < 0) return [];
-    const doubt = said.slice(trustedFrom + 1).find((line) => !line.trusted || line.session !== session);
+    // Trust may come and go in a session: what counts is the last doubt before its end, or the first after it.
+    const lastTrust = said.findLastIndex((line) => line.session === session && line.trusted && line.at < at);
+    if (lastTrust < 0) return [];
+    const doubt = said.slice(lastTrust + 1).find((line) => !line.trusted || line.session !== session);
     // A session ends a timeout after it was last heard of; what kept it from being heard had begun before.
     const since = at - 2 * run.sessionTimeoutMs;
     const met = faults.filter(
