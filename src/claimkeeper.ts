@@ -17,14 +17,17 @@ import {
   ClaimkeeperError,
   decodeRecord,
   type EpochMs,
+  type Held,
   type Json,
-  limits,
   type Name,
   parseName,
   parseOptions,
+  parseResolution,
   parseSubmission,
   parseTaskId,
+  type Resolution,
   type State,
+  type Submission,
   type SubmissionInput,
   type TaskId,
   type TaskRecord,
@@ -53,6 +56,7 @@ import {
 } from './options.js';
 import { createLogger, type Runtime, type Service, systemClock, systemRandom } from './runtime/index.js';
 import { Scheduler } from './scheduler/index.js';
+import { Schedules } from './schedules.js';
 import { type TaskType, Worker } from './worker/index.js';
 
 export type Submitted = {
@@ -126,6 +130,8 @@ export async function connect(options: ConnectOptions): Promise<Claimkeeper> {
 
 /** One connection to a Claimkeeper installation: submits and steers tasks, and makes workers and schedulers. */
 export class Claimkeeper {
+  /** What fires tasks by the calendar. */
+  readonly schedules: Schedules<Submitted>;
   readonly #options: Resolved;
   readonly #session: Session;
   readonly #generation: Generation;
@@ -148,7 +154,8 @@ export class Claimkeeper {
     this.#deliveries = deliveries;
     this.#runtime = runtime;
     const deliver = deliveries.deliver.bind(deliveries);
-    this.#ctx = { session, commits: new Commits(session, generation), deliver, runtime };
+    this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, runtime };
+    this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
   }
 
   /**
@@ -175,10 +182,16 @@ export class Claimkeeper {
    */
   async get(id: string): Promise<TaskRecord | null> {
     const taskId = parseTaskId(id);
-    const held = await readHeld(this.#ctx, taskId);
+    const held = (await readHeld(this.#ctx, taskId)) ?? (await this.#readSynced(taskId));
     if (held !== null) return held.record;
     const past = this.#deliveries.available ? await this.#deliveries.getHistory(taskId) : null;
     return past === null ? null : decodeRecord(Buffer.from(past), recordPath(taskId));
+  }
+
+  /** The server that was asked may lag behind the one that another process submitted to. */
+  async #readSynced(id: TaskId): Promise<Held | null> {
+    await this.#session.sync();
+    return readHeld(this.#ctx, id);
   }
 
   /** What a running task's attempt last said of how far it is; null: nothing, or Redis is away. */
@@ -197,9 +210,13 @@ export class Claimkeeper {
     return cancel(this.#ctx, parseTaskId(id), this.#until());
   }
 
-  /** @throws ClaimkeeperError as {@link replay} */
-  resolve(id: string, as: 'completed' | 'failed', note: string): Promise<TaskRecord> {
-    return resolve(this.#ctx, parseTaskId(id), as, note.slice(0, limits.errorMessageCharsMax), this.#until());
+  /**
+   * Says what happened to an uncertain task; `note`, 1–500 characters, says how that is known.
+   * @throws ClaimkeeperError `REQUEST_INVALID`, and as {@link replay}
+   */
+  async resolve(id: string, as: Resolution['as'], note: string): Promise<TaskRecord> {
+    const said = parseResolution({ as, note });
+    return resolve(this.#ctx, parseTaskId(id), said.as, said.note, this.#until());
   }
 
   /**
@@ -281,16 +298,24 @@ export class Claimkeeper {
     try {
       if (this.#closed !== null)
         throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
-      const task = parseSubmission(input, now);
-      if (this.#generation.halted) throw this.#unavailable(task.id, false);
-      return this.#outcomeOf(task.id, await accept(this.#ctx, task, this.#until()));
+      return await this.#accept(parseSubmission(input, now));
     } catch (error) {
       if (error instanceof ClaimkeeperError) return { kind: 'refused', error };
       throw error;
     }
   }
 
-  #outcomeOf(id: TaskId, outcome: AcceptOutcome): SubmitManyOutcome {
+  async #accepted(task: Submission): Promise<Submitted> {
+    const { id, created, state, dedupUntil } = await this.#accept(task);
+    return { id, created, state, dedupUntil };
+  }
+
+  async #accept(task: Submission): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
+    if (this.#generation.halted) throw this.#unavailable(task.id, false);
+    return this.#outcomeOf(task.id, await accept(this.#ctx, task, this.#until()));
+  }
+
+  #outcomeOf(id: TaskId, outcome: AcceptOutcome): Submitted & { readonly kind: 'created' | 'same' } {
     switch (outcome.kind) {
       case 'created':
       case 'same': {

@@ -11,16 +11,20 @@ export {
   type ErrorCode,
   errorRegistry,
   type Json,
+  type Misfire,
   NonRetryable,
   type OnInterrupted,
   RetryAfter,
   type RetryPolicy,
+  type ScheduleInput,
+  type SkipReason,
   type State,
   type SubmissionInput,
   type TaskRecord,
 } from './domain/index.js';
 export type { ConnectOptions, WorkerSettings } from './options.js';
 export { createLogger, type Logger } from './runtime/index.js';
+export type { CreatedSchedule, Schedules, ScheduleView } from './schedules.js';
 export {
   type BreakerPolicy,
   defineTask,

@@ -3,11 +3,12 @@
 // 1. Transactions ready in one turn, or while earlier multis are in flight, leave as one multi, headed by one check of
 //    the generation (P11).
 // 2. Claims have a lane of their own: one stale claim fails its whole multi, and must not fail accepts and finishes.
-// 3. A multi that was refused applied nothing: its members go again singly, each to its own outcome.
+// 3. A multi that was refused applied nothing: the member that failed goes again singly, to its own outcome, the others
+//    together, in smaller multis until one succeeds. Each refusal takes one out, so that it ends.
 // 4. A lost reply makes every member `unknown`; nothing is sent again here (P3).
 
 import { ClaimkeeperError, limits } from '../domain/index.js';
-import { atEndOfTurn } from '../runtime/index.js';
+import { type Clock, systemClock } from '../runtime/index.js';
 import type { Generation } from './generation.js';
 import type { Session, SessionId, WriteOp, WriteOutcome } from './port.js';
 
@@ -36,10 +37,10 @@ export class Commits {
   readonly #lanes: Record<Lane, LaneQueue>;
   readonly stats: CommitStats = { multis: 0, operations: 0, transactions: 0, refusedMultis: 0 };
 
-  constructor(session: Session, generation: Generation) {
+  constructor(session: Session, generation: Generation, clock: Clock = systemClock) {
     this.#lanes = {
-      claim: new LaneQueue(session, generation, this.stats),
-      write: new LaneQueue(session, generation, this.stats),
+      claim: new LaneQueue(session, generation, clock, this.stats),
+      write: new LaneQueue(session, generation, clock, this.stats),
     };
   }
 
@@ -67,6 +68,7 @@ export class Commits {
 class LaneQueue {
   readonly #session: Session;
   readonly #generation: Generation;
+  readonly #clock: Clock;
   readonly #stats: CommitStats;
   #waiting: Member[] = [];
   #singles: Member[] = [];
@@ -75,9 +77,10 @@ class LaneQueue {
   /** Members per multi; halved by a refusal, doubled by a success. */
   #membersMax: number = limits.multiOpsMax;
 
-  constructor(session: Session, generation: Generation, stats: CommitStats) {
+  constructor(session: Session, generation: Generation, clock: Clock, stats: CommitStats) {
     this.#session = session;
     this.#generation = generation;
+    this.#clock = clock;
     this.#stats = stats;
   }
 
@@ -89,7 +92,7 @@ class LaneQueue {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight >= limits.multisInFlightMax) return;
     this.#scheduled = true;
-    atEndOfTurn(() => {
+    this.#clock.atEndOfTurn(() => {
       this.#scheduled = false;
       this.#flush();
     });
@@ -179,10 +182,22 @@ class LaneQueue {
     } else if (members.length === 1 && only !== undefined) {
       only.resolve({ ...outcome, index: outcome.index - 1 });
     } else {
+      // Which one failed is known, and not whether it fails on its own: one before it may have been why, and has not applied.
+      const failed = memberAt(members, outcome.index - 1);
       this.#membersMax = Math.max(1, Math.floor(members.length / 2));
-      this.#singles.push(...members);
+      this.#singles.push(...members.filter((member) => member === failed));
+      this.#waiting.unshift(...members.filter((member) => member !== failed));
     }
   }
+}
+
+/** Whose operation that is, of all of theirs in their order. */
+function memberAt(members: readonly Member[], index: number): Member | undefined {
+  let end = 0;
+  return members.find(({ ops }) => {
+    end += ops.length;
+    return index < end;
+  });
 }
 
 /** An upper bound of an operation's size on the wire. */

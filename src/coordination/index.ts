@@ -2,7 +2,7 @@ export { type CommitOptions, type CommitStats, Commits, type Lane } from './comm
 export { confirmRestore, Generation } from './generation.js';
 export { Election, type ElectionOptions, type Leadership } from './leadership.js';
 export { announce, listMembers, type Member } from './members.js';
-export { MemoryEnsemble } from './memory.js';
+export { type EnsembleSnapshot, MemoryEnsemble } from './memory.js';
 export type {
   CreateMode,
   OpResult,

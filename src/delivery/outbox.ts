@@ -2,7 +2,7 @@
 // drops, the reconciler finds in the ledger and delivers.
 
 import { type Hint, limits } from '../domain/index.js';
-import { atEndOfTurn, delay, type Runtime } from '../runtime/index.js';
+import { delay, type Runtime } from '../runtime/index.js';
 import { type Parcel, pack } from './parcel.js';
 
 export type Carrier = {
@@ -56,7 +56,7 @@ export class Outbox {
   wake(): void {
     if (this.#awake || this.#closed.signal.aborted) return;
     this.#awake = true;
-    atEndOfTurn(() => void this.#pump());
+    this.#runtime.clock.atEndOfTurn(() => void this.#pump());
   }
 
   /** Resolves once all hints handed over so far were sent or dropped. */

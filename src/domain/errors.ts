@@ -53,6 +53,28 @@ export const errorRegistry = {
     retryable: false,
     text: 'The state table does not allow that move from the state the task is in.',
   },
+  SCHEDULE_INVALID: {
+    status: 422,
+    retryable: false,
+    text: 'A field of the schedule is missing, unknown or out of range.',
+  },
+  SCHEDULE_NOT_FOUND: { status: 404, retryable: false, text: 'There is no schedule of that id.' },
+  SCHEDULE_CONFLICT: {
+    status: 409,
+    retryable: false,
+    text: 'A schedule of that id exists with other content.',
+  },
+  SCHEDULE_CHANGED: {
+    status: 409,
+    retryable: false,
+    text: 'The schedule is no longer at the revision that was given: read it again.',
+  },
+  SCHEDULE_LIMIT: { status: 409, retryable: false, text: 'There are as many schedules as there may be.' },
+  SCHEDULE_UNREADABLE: {
+    status: 500,
+    retryable: false,
+    text: "A schedule's definition cannot be read by this version.",
+  },
   ZOOKEEPER_UNAVAILABLE: {
     status: 503,
     retryable: true,

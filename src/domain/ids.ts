@@ -1,13 +1,15 @@
 // ids.ts: the names of things, and what makes them well formed. Owns the alphabet of task ids (the design's
 // "Znode tree"); nothing that is not a valid id reaches ZooKeeper.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Brand } from './brand.js';
 import { ClaimkeeperError } from './errors.js';
 import { limits } from './limits.js';
 
 /** A task's idempotency key: 1–128 characters of `A-Z a-z 0-9 . _ : @ ~ -`, not starting with a dot. */
 export type TaskId = Brand<string, 'TaskId'>;
+/** A schedule's name: as a task id, up to 100 characters, so that its ticks' task ids have room for the tick. */
+export type ScheduleId = Brand<string, 'ScheduleId'>;
 /** One process's name in the fleet; new with every process, so that no claim path is ever used twice. */
 export type WorkerId = Brand<string, 'WorkerId'>;
 /** 16 random bytes as 22 base64url characters: tells a write of ours from another's after a lost reply (P3). */
@@ -30,6 +32,18 @@ export function parseTaskId(value: unknown): TaskId {
   );
 }
 
+/** @throws ClaimkeeperError `SCHEDULE_INVALID` naming the value and the alphabet. */
+export function parseScheduleId(value: unknown): ScheduleId {
+  if (typeof value === 'string' && value.length <= limits.scheduleIdCharsMax && taskIdPattern.test(value)) {
+    return value as ScheduleId;
+  }
+  throw new ClaimkeeperError(
+    'SCHEDULE_INVALID',
+    `the schedule id ${shown(value)} is not valid: use 1–${limits.scheduleIdCharsMax} characters of A-Z a-z 0-9 . _ : @ ~ - and do not start with a dot`,
+    { field: 'id' },
+  );
+}
+
 /** @throws ClaimkeeperError `NAME_INVALID` naming `what`, the value and the alphabet. */
 export function parseName(value: unknown, what: 'queue' | 'type'): Name {
   if (typeof value === 'string' && value.length <= limits.nameCharsMax && namePattern.test(value)) {
@@ -44,7 +58,7 @@ export function parseName(value: unknown, what: 'queue' | 'type'): Name {
 
 /** The ledger's shard of a task: the first byte of sha256(id), as two hexadecimal digits. */
 export function bucketOf(id: TaskId): string {
-  return createHash('sha256').update(id).digest('hex').slice(0, 2);
+  return hash('sha256', id).slice(0, 2);
 }
 
 /** A value as an error message may quote it: one line, at most 80 characters. */

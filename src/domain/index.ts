@@ -5,13 +5,15 @@ export {
   type Name,
   type Nonce,
   parseName,
+  parseScheduleId,
   parseTaskId,
+  type ScheduleId,
   shown,
   type TaskId,
   type WorkerId,
 } from './ids.js';
 export { limits } from './limits.js';
-export { parseOptions } from './options.js';
+export { nearest, parseOptions } from './options.js';
 export {
   type AttemptEntry,
   type AttemptError,
@@ -29,7 +31,31 @@ export {
   states,
   type TaskRecord,
 } from './record.js';
+export { parseResolution, type Resolution } from './resolution.js';
 export { defaultRetryPolicy, type RetryPolicy, retryDelayMs } from './retry.js';
+export {
+  type Cursor,
+  decodeCursor,
+  decodeSchedule,
+  defaultMisfire,
+  encodeCursor,
+  encodeSchedule,
+  firesAlike,
+  type Misfire,
+  nextTicks,
+  parseSchedule,
+  runId,
+  type Schedule,
+  type ScheduleContent,
+  type ScheduleInput,
+  type SkipReason,
+  sameContent,
+  scheduleFormat,
+  taskOfTick,
+  tickId,
+  tickOf,
+  ticksOf,
+} from './schedule.js';
 export {
   defaultPolicy,
   type Json,

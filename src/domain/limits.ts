@@ -16,6 +16,18 @@ export const limits = {
   attemptsKept: 10,
   delayMsMax: 365 * 24 * 3_600_000,
   timeoutMsMax: 24 * 3_600_000,
+  /** Leaves room for `@` and a tick, or a run's key, within a task id. */
+  scheduleIdCharsMax: 100,
+  runKeyCharsMax: 22,
+  cronCharsMax: 256,
+  /** All of them are held in the leader's memory. */
+  schedulesMax: 10_000,
+  /** Ticks that one look of the leader fires of a schedule, and that a preview shows. */
+  ticksMax: 1_000,
+  jitterMsMax: 24 * 3_600_000,
+  /** For how long a tick may count as on time, and how old one may be that still fires. */
+  misfireAfterMsMax: 3_600_000,
+  misfireAgeMsMax: 365 * 24 * 3_600_000,
   /** Tasks in one request to the API. */
   batchTasksMax: 1_000,
   /** Bodies of the API's requests: one task, and a batch. */
@@ -49,3 +61,11 @@ const recordBytesMax =
 assert(recordBytesMax <= limits.multiBytesMax, 'the largest record fits one multi');
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
 assert(limits.payloadBytesMax + 16_384 <= limits.requestBytesMax, 'the largest payload fits one request');
+assert(
+  limits.scheduleIdCharsMax + '@2026-01-02T03:04:05Z'.length <= limits.taskIdCharsMax,
+  'a tick fits an id',
+);
+assert(
+  limits.scheduleIdCharsMax + '@run-'.length + limits.runKeyCharsMax <= limits.taskIdCharsMax,
+  "a run's key fits an id",
+);

@@ -69,6 +69,12 @@ export const retryPolicySchema = z.strictObject({
   factor: z.number().min(1).max(10).optional(),
 });
 
+/** A moment, in any of the ways a user may give one. */
+export const timeSchema = z.union(
+  [z.date(), z.iso.datetime({ offset: true }), z.number().min(0).max(8.64e15)],
+  { error: 'is no time: give ISO 8601 with an offset (2026-01-02T03:04:05Z), or ms since 1970' },
+);
+
 const policyShape = {
   retry: retryPolicySchema.optional(),
   timeoutMs: z.int().min(1).max(limits.timeoutMsMax).optional(),
@@ -85,11 +91,7 @@ const submissionSchema = z.strictObject({
   payload: z.unknown().optional(),
   priority: z.int().min(0).max(limits.priorityMax).optional(),
   delayMs: z.number().min(0).max(limits.delayMsMax).optional(),
-  runAt: z
-    .union([z.date(), z.iso.datetime({ offset: true }), z.number().min(0).max(8.64e15)], {
-      error: 'is no time: give ISO 8601 with an offset (2026-01-02T03:04:05Z), or ms since 1970',
-    })
-    .optional(),
+  runAt: timeSchema.optional(),
   ...policyShape,
 });
 

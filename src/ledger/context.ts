@@ -36,6 +36,20 @@ export function readAllHeld(ctx: LedgerContext, ids: readonly TaskId[]): Promise
   return Promise.all(ids.map((id) => readHeld(ctx, id).catch((error) => unreadable(ctx, id, error))));
 }
 
+/**
+ * As {@link readAllHeld}, for those who leave a task alone because nothing is to be done for it: the server that was asked
+ * may lag behind the others, and is asked again, brought up to date, where it knows of nothing to be done.
+ * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
+ */
+export async function readAllSurely(ctx: LedgerContext, ids: readonly TaskId[]): Promise<(Held | null)[]> {
+  const found = await readAllHeld(ctx, ids);
+  const idle = ids.filter((_, i) => !wantsDelivery(found[i]?.record));
+  if (idle.length === 0) return found;
+  await ctx.session.sync();
+  const again = new Map((await readAllHeld(ctx, idle)).map((held, i) => [idle[i], held]));
+  return ids.map((id, i) => (again.has(id) ? again.get(id) : found[i]) ?? null);
+}
+
 function unreadable(ctx: LedgerContext, id: TaskId, error: unknown): null {
   if (!(error instanceof ClaimkeeperError && error.code === 'RECORD_UNREADABLE')) throw error;
   ctx.runtime.log.error({ err: error, task: id }, 'a record cannot be read: left alone');
@@ -48,8 +62,8 @@ export function hintAt(ctx: LedgerContext, record: TaskRecord): void {
 }
 
 /** Whether somebody must be told of the record for it to go on. */
-export function wantsDelivery(record: TaskRecord): boolean {
-  return record.state === 'waiting' || wantsVerification(record);
+export function wantsDelivery(record: TaskRecord | undefined): boolean {
+  return record !== undefined && (record.state === 'waiting' || wantsVerification(record));
 }
 
 /** Times the `verify` hook may answer `unknown` before the task is left to an operator. */

@@ -13,6 +13,7 @@ export {
   hintAt,
   type LedgerContext,
   readAllHeld,
+  readAllSurely,
   readHeld,
   wantsDelivery,
   wantsVerification,
@@ -26,10 +27,27 @@ export {
   claimOfName,
   claimsOf,
   claimsPath,
+  cursorPath,
   leaderPath,
   recordPath,
+  schedulePath,
+  schedulesPath,
   treePaths,
   workersPath,
 } from './paths.js';
 export { isExpired, removeExpired } from './retention.js';
+export {
+  type ChangeOutcome,
+  type CreateOutcome,
+  changeSchedule,
+  createSchedule,
+  type HeldCursor,
+  type HeldSchedule,
+  listSchedules,
+  type RemoveOutcome,
+  readCursor,
+  readSchedule,
+  removeSchedule,
+  revisionOf,
+} from './schedules.js';
 export { walk } from './walk.js';

@@ -18,7 +18,7 @@ export type MoveOutcome =
   | { readonly kind: 'moved'; readonly held: Held }
   /** The table, or the attempt's nonce, forbids it; `record` is what stands there, null when nothing does. */
   | { readonly kind: 'refused'; readonly why: Refusal | 'gone'; readonly record: TaskRecord | null }
-  /** `until` came first. `sent`: the write may have applied. */
+  /** `until` came first, or others came between. `sent`: the write may have applied. */
   | { readonly kind: 'unavailable'; readonly sent: boolean };
 
 export type MoveOptions = {
@@ -56,6 +56,11 @@ export async function move(
     known = true;
     if (held === null) return { kind: 'refused', why: 'gone', record: null };
     if (sent !== null && isOurs(held, sent)) return { kind: 'moved', held };
+    // Others have moved it on since. An attempt's event is told by its nonce; an order may have been one of those moves,
+    // and given again it would count twice.
+    if (sent !== null && held.version > sent.version && isOrder(event)) {
+      return { kind: 'unavailable', sent: true };
+    }
     const next = transition(held.record, event);
     if (next.kind === 'refused') return { kind: 'refused', why: next.why, record: held.record };
     const data = encodeRecord(next.record);
@@ -99,6 +104,11 @@ function operations(
 /** Whether what stands there is what we sent: the bytes carry nonces and times, the version is the one after ours. */
 function isOurs(held: Held, sent: { readonly data: Buffer; readonly version: number }): boolean {
   return held.version === sent.version + 1 && encodeRecord(held.record).equals(sent.data);
+}
+
+/** An operator's, which names no attempt. */
+function isOrder({ kind }: RecordEvent): boolean {
+  return ['replayed', 'resolved', 'cancelled', 'cancelRequested'].includes(kind);
 }
 
 function versionOf(results: readonly OpResult[]): number {

@@ -12,7 +12,7 @@ import { type MoveOutcome, move } from './move.js';
  */
 export async function replay(ctx: LedgerContext, id: TaskId, until: Until): Promise<TaskRecord> {
   const event: RecordEvent = { kind: 'replayed', nonce: ctx.runtime.random.nonce() };
-  const record = settled(id, 'replayed', await move(ctx, id, event, { until }));
+  const record = settled(id, 'replayed', await moveSurely(ctx, id, event, until));
   hintAt(ctx, record);
   return record;
 }
@@ -25,7 +25,7 @@ export async function cancel(ctx: LedgerContext, id: TaskId, until: Until): Prom
   const held = await readHeld(ctx, id);
   const kind = held?.record.state === 'running' ? 'cancelRequested' : 'cancelled';
   const event: RecordEvent = kind === 'cancelled' ? { kind, at: ctx.runtime.clock.now() } : { kind };
-  const outcome = await move(ctx, id, event, { until });
+  const outcome = await moveSurely(ctx, id, event, until);
   const movedOn = outcome.kind === 'refused' && outcome.record?.state !== held?.record.state;
   return movedOn && outcome.record !== null ? cancel(ctx, id, until) : settled(id, 'cancelled', outcome);
 }
@@ -42,7 +42,20 @@ export async function resolve(
   until: Until,
 ): Promise<TaskRecord> {
   const event: RecordEvent = { kind: 'resolved', at: ctx.runtime.clock.now(), as, note };
-  return settled(id, 'resolved', await move(ctx, id, event, { until }));
+  return settled(id, 'resolved', await moveSurely(ctx, id, event, until));
+}
+
+/** Nothing is refused upon the word of a server that may lag behind. */
+async function moveSurely(
+  ctx: LedgerContext,
+  id: TaskId,
+  event: RecordEvent,
+  until: Until,
+): Promise<MoveOutcome> {
+  const outcome = await move(ctx, id, event, { until });
+  if (outcome.kind !== 'refused') return outcome;
+  await ctx.session.sync();
+  return move(ctx, id, event, { until });
 }
 
 function settled(id: TaskId, verb: string, outcome: MoveOutcome): TaskRecord {

@@ -5,6 +5,8 @@ import {
   type ClaimRef,
   type Name,
   type Nonce,
+  type Schedule,
+  type ScheduleId,
   type TaskId,
   type WorkerId,
 } from '../domain/index.js';
@@ -13,6 +15,9 @@ export const claimsPath = '/claims';
 export const workersPath = '/workers';
 export const leaderPath = '/leader';
 export const breakersPath = '/breakers';
+export const schedulesPath = '/schedules';
+
+export const recordsPath = '/tasks';
 
 export const buckets: readonly string[] = Array.from({ length: 256 }, (_, i) =>
   i.toString(16).padStart(2, '0'),
@@ -20,21 +25,22 @@ export const buckets: readonly string[] = Array.from({ length: 256 }, (_, i) =>
 
 /** The persistent znodes that everything else stands on, parents first. */
 export const treePaths: readonly string[] = [
-  '/tasks',
+  recordsPath,
   ...buckets.map(bucketPath),
   claimsPath,
   workersPath,
   leaderPath,
   `${leaderPath}/term`,
   breakersPath,
+  schedulesPath,
 ];
 
 export function bucketPath(bucket: string): string {
-  return `/tasks/${bucket}`;
+  return `${recordsPath}/${bucket}`;
 }
 
 export function recordPath(id: TaskId): string {
-  return `/tasks/${bucketOf(id)}/${id}`;
+  return `${bucketPath(bucketOf(id))}/${id}`;
 }
 
 export function claimsOf(worker: WorkerId): string {
@@ -56,4 +62,13 @@ export function claimOfName(worker: WorkerId, name: string): ClaimRef | null {
 
 export function breakerPath(type: Name): string {
   return `${breakersPath}/${type}`;
+}
+
+export function schedulePath(id: ScheduleId): string {
+  return `${schedulesPath}/${id}`;
+}
+
+/** How far it has fired. Never used twice: a schedule that was removed and made anew has another key. */
+export function cursorPath({ id, key }: Pick<Schedule, 'id' | 'key'>): string {
+  return `${schedulePath(id)}/cursor-${key}`;
 }

@@ -9,6 +9,8 @@ export interface Clock {
   monotonic(): MonotonicMs;
   /** Calls `fn` once after `delayMs`. The timer keeps the process alive only when `keepAlive` is set. */
   after(delayMs: number, fn: () => void, options?: { keepAlive?: boolean }): Timer;
+  /** Calls `fn` once the event loop has gone through what is ready in this turn: what belongs together is collected until then. */
+  atEndOfTurn(fn: () => void): void;
 }
 
 export const systemClock: Clock = {
@@ -18,6 +20,9 @@ export const systemClock: Clock = {
     const timer = setTimeout(fn, Math.min(delayMs, 2 ** 31 - 1));
     if (options.keepAlive !== true) timer.unref();
     return { cancel: () => clearTimeout(timer) };
+  },
+  atEndOfTurn(fn) {
+    setImmediate(fn);
   },
 };
 
@@ -33,9 +38,4 @@ export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     const timer = clock.after(delayMs, done, { keepAlive: true });
     signal?.addEventListener('abort', done, { once: true });
   });
-}
-
-/** Calls `fn` once the event loop has gone through what is ready in this turn: what belongs together is collected until then. */
-export function atEndOfTurn(fn: () => void): void {
-  setImmediate(fn);
 }

@@ -2,7 +2,7 @@
 // flag > environment > default. The result is complete and frozen; nothing else reads the environment.
 
 import { z } from 'zod';
-import { ClaimkeeperError, type Name, parseName, shown } from '../domain/index.js';
+import { ClaimkeeperError, type Name, nearest, parseName, shown } from '../domain/index.js';
 import { type LogLevel, logLevels } from './logger.js';
 
 export type Config = {
@@ -189,28 +189,6 @@ function refuseUnknownKeys(env: Readonly<Record<string, string | undefined>>): v
   throw new ClaimkeeperError('CONFIG_INVALID', `there is no setting ${unknown} in the environment: ${hint}`, {
     field: unknown,
   });
-}
-
-/** The known word with the fewest edits to `word`, if they are few. */
-function nearest(word: string, known: readonly string[]): string | null {
-  const [best] = known
-    .map((candidate) => ({ candidate, edits: editsBetween(word, candidate) }))
-    .sort((a, b) => a.edits - b.edits);
-  return best !== undefined && best.edits <= 4 ? best.candidate : null;
-}
-
-/** Levenshtein distance, a row at a time. */
-function editsBetween(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 function keysOf<T extends object>(value: T): (keyof T)[] {

@@ -23,6 +23,8 @@ import {
 type Standing = { readonly ref: ClaimRef; readonly ids: readonly TaskId[] };
 type Gone = Standing & { readonly since: MonotonicMs };
 
+/** Claims whose tasks are interrupted together: many may die with one worker, and each may name fifty tasks. */
+const claimsAtOnce = 16;
 /** Session timeouts that may pass between a leader's death and the next one's first act, with room to spare. */
 const sessionsKept = 3;
 
@@ -43,13 +45,15 @@ export class ClaimsMonitor {
   }
 
   /**
-   * Notes what is new, and starts the grace of what vanished.
+   * Notes what is new, and starts the grace of what vanished. `onFleet` is called once a worker comes or goes after it: the
+   * claims of one that dies go with its membership.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
-  async look(): Promise<void> {
+  async look(onFleet?: () => void): Promise<void> {
     const { sessionId } = this.#ctx.session;
     if (sessionId !== this.#session) this.#standing.clear();
     this.#session = sessionId;
+    await this.#ctx.session.children(workersPath, onFleet);
     const { seen, empty } = await this.#list();
     if (this.#ctx.session.sessionId !== sessionId) return; // Seen by two sessions, and so by neither.
     for (const [path, claim] of this.#standing) {
@@ -117,21 +121,24 @@ export class ClaimsMonitor {
   async #interruptDue(guard: () => WriteOp, signal: AbortSignal): Promise<void> {
     const now = this.#ctx.runtime.clock.monotonic();
     const due = [...this.#gone.values()].filter(({ since }) => now - since >= this.#graceMs);
-    for (const gone of due) {
-      if (signal.aborted) return;
-      const { ref, ids } = gone;
-      const outcomes = await Promise.all(ids.map((id) => this.#interrupt(id, ref, guard())));
-      const interrupted = ids.filter((_, i) => outcomes[i] === 'interrupted');
-      if (interrupted.length > 0) {
-        this.#ctx.runtime.log.warn(
-          { worker: ref.worker, tasks: interrupted },
-          'claim gone past its grace: interrupted',
-        );
-      }
-      const left = ids.filter((_, i) => outcomes[i] === 'unavailable');
-      if (left.length > 0) this.#gone.set(ref.nonce, { ...gone, ids: left });
-      else this.#gone.delete(ref.nonce);
+    for (let from = 0; from < due.length && !signal.aborted; from += claimsAtOnce) {
+      await Promise.all(due.slice(from, from + claimsAtOnce).map((gone) => this.#interruptAll(gone, guard)));
     }
+  }
+
+  async #interruptAll(gone: Gone, guard: () => WriteOp): Promise<void> {
+    const { ref, ids } = gone;
+    const outcomes = await Promise.all(ids.map((id) => this.#interrupt(id, ref, guard())));
+    const interrupted = ids.filter((_, i) => outcomes[i] === 'interrupted');
+    if (interrupted.length > 0) {
+      this.#ctx.runtime.log.warn(
+        { worker: ref.worker, tasks: interrupted },
+        'claim gone past its grace: interrupted',
+      );
+    }
+    const left = ids.filter((_, i) => outcomes[i] === 'unavailable');
+    if (left.length > 0) this.#gone.set(ref.nonce, { ...gone, ids: left });
+    else this.#gone.delete(ref.nonce);
   }
 
   /** A record that cannot be read must not keep the others of its claim, or of other claims, from being interrupted. */

@@ -1,10 +1,12 @@
-// scheduler.ts: the leader's work. Owns its pace: claims are watched closely, Redis's marker every second, the whole
-// ledger in slow passes. Any number of schedulers may run; one leads, and every write of it is guarded by its term (P8).
+// scheduler.ts: the leader's work. Owns its pace: schedules fire when they are due, claims are watched closely, Redis's
+// marker every second, the whole ledger in slow passes. Any number of schedulers may run; one leads, and every write of it
+// is guarded by its term (P8).
 
 import { Election, type Generation, type Leadership } from '../coordination/index.js';
 import { type LedgerContext, leaderPath } from '../ledger/index.js';
 import { delay, type Service } from '../runtime/index.js';
 import { ClaimsMonitor } from './claims-monitor.js';
+import { Firing } from './firing.js';
 import { type DeliveryPort, reconcile } from './reconcile.js';
 
 export type SchedulerOptions = {
@@ -20,6 +22,7 @@ export type SchedulerOptions = {
 
 const markerEveryMs = 1_000;
 const lookEveryMsMax = 500;
+const lookEveryMsMin = 50;
 const rebuilding = 'rebuilding';
 
 export class Scheduler implements Service {
@@ -27,6 +30,11 @@ export class Scheduler implements Service {
   readonly #generation: Generation;
   readonly #deliveries: DeliveryPort;
   readonly #options: SchedulerOptions;
+  readonly #firing: Firing;
+  readonly #monitor: ClaimsMonitor;
+  readonly #stopping = new AbortController();
+  #leadership: Leadership | null = null;
+  #watching: Promise<void> = Promise.resolve();
   readonly #election: Election;
 
   constructor(
@@ -41,6 +49,8 @@ export class Scheduler implements Service {
     this.#generation = generation;
     this.#deliveries = deliveries;
     this.#options = options;
+    this.#firing = new Firing(this.#ctx);
+    this.#monitor = new ClaimsMonitor(this.#ctx, options.graceMs);
     this.#election = new Election(
       ctx.session,
       { path: leaderPath, id, lead: (leadership) => this.#lead(leadership) },
@@ -49,41 +59,79 @@ export class Scheduler implements Service {
   }
 
   start(): Promise<void> {
+    this.#watching = this.#watchClaims();
     return this.#election.start();
   }
 
-  stop(): Promise<void> {
-    return this.#election.stop();
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#election.stop();
+    await this.#watching;
   }
 
   async #lead(leadership: Leadership): Promise<void> {
-    const { signal } = leadership;
-    const monitor = new ClaimsMonitor(this.#ctx, this.#options.graceMs, () => leadership.guard());
-    const lookEveryMs = Math.min(lookEveryMsMax, this.#ctx.session.timeoutMs / 4);
-    await Promise.all([
-      this.#every(lookEveryMs, signal, 'look at claims', () => monitor.look(signal)),
-      this.#reconcileLoop(leadership, monitor),
-    ]);
+    this.#leadership = leadership;
+    try {
+      await Promise.all([this.#reconcileLoop(leadership), this.#firing.run(leadership)]);
+    } finally {
+      this.#leadership = null;
+    }
   }
 
-  /** A pass at once, then slowly; and at once whenever Redis turns out to have lost its data. */
-  async #reconcileLoop(leadership: Leadership, monitor: ClaimsMonitor): Promise<void> {
-    const { clock } = this.#ctx.runtime;
-    let lastEndedAt = Number.NEGATIVE_INFINITY;
-    await this.#every(markerEveryMs, leadership.signal, 'reconcile', async () => {
-      const generation = this.#generation.id;
-      const lost = generation !== null && (await this.#deliveries.readMarker()) !== generation;
-      if (!lost && clock.monotonic() - lastEndedAt < this.#options.reconcileEveryMs) return;
-      if (lost) await this.#deliveries.writeMarker(rebuilding);
-      await this.#pass(leadership, monitor, lost);
-      lastEndedAt = clock.monotonic();
-      // Lost again meanwhile, the mark is gone with the rest, and the next round begins anew.
-      const stands = lost && (await this.#deliveries.readMarker()) === rebuilding;
-      if (stands && !leadership.signal.aborted) await this.#deliveries.writeMarker(generation);
+  /**
+   * Looks as long as this scheduler runs, acts while it leads; once more when the fleet has changed, and just when a grace
+   * is over.
+   */
+  async #watchClaims(): Promise<void> {
+    const { session, runtime } = this.#ctx;
+    const monitor = this.#monitor;
+    const { signal } = this.#stopping;
+    let changed = new AbortController();
+    // One for all looks: at most one watch of it stands.
+    const onFleet = (): void => changed.abort();
+    const paceMs = (): number => {
+      const lookEveryMs = Math.min(lookEveryMsMax, session.timeoutMs / 4);
+      return this.#leadership === null ? lookEveryMs : clamp(monitor.dueInMs(), lookEveryMsMin, lookEveryMs);
+    };
+    const pause = async (): Promise<void> => {
+      await delay(runtime.clock, lookEveryMsMin, signal);
+      const leftMs = Math.max(0, paceMs() - lookEveryMsMin);
+      await delay(runtime.clock, leftMs, AbortSignal.any([signal, changed.signal]));
+    };
+    await this.#every(pause, signal, 'look at claims', async () => {
+      changed = new AbortController();
+      if (session.state !== 'connected') return;
+      await monitor.look(onFleet);
+      const leadership = this.#leadership;
+      if (leadership === null) monitor.forget();
+      else await monitor.act(() => leadership.guard(), leadership.signal);
     });
   }
 
-  async #pass(leadership: Leadership, monitor: ClaimsMonitor, rebuild: boolean): Promise<void> {
+  /** A pass at once, then slowly; and at once whenever Redis turns out to have lost its data. */
+  async #reconcileLoop(leadership: Leadership): Promise<void> {
+    const { clock } = this.#ctx.runtime;
+    let lastEndedAt = Number.NEGATIVE_INFINITY;
+    const { signal } = leadership;
+    await this.#every(
+      () => delay(clock, markerEveryMs, signal),
+      signal,
+      'reconcile',
+      async () => {
+        const generation = this.#generation.id;
+        const lost = generation !== null && (await this.#deliveries.readMarker()) !== generation;
+        if (!lost && clock.monotonic() - lastEndedAt < this.#options.reconcileEveryMs) return;
+        if (lost) await this.#deliveries.writeMarker(rebuilding);
+        await this.#pass(leadership, lost);
+        lastEndedAt = clock.monotonic();
+        // Lost again meanwhile, the mark is gone with the rest, and the next round begins anew.
+        const stands = lost && (await this.#deliveries.readMarker()) === rebuilding;
+        if (stands && !leadership.signal.aborted) await this.#deliveries.writeMarker(generation);
+      },
+    );
+  }
+
+  async #pass(leadership: Leadership, rebuild: boolean): Promise<void> {
     const { dedupWindowMs, historyMs } = this.#options;
     const report = await reconcile(this.#ctx, this.#deliveries, {
       dedupWindowMs,
@@ -91,7 +139,7 @@ export class Scheduler implements Service {
       rebuild,
       guard: () => leadership.guard(),
       signal: leadership.signal,
-      onOrphan: (record) => monitor.noteOrphan(record),
+      onOrphan: (record) => this.#monitor.noteOrphan(record),
     });
     const { log } = this.#ctx.runtime;
     const message = rebuild
@@ -100,15 +148,24 @@ export class Scheduler implements Service {
     if (rebuild || report.redelivered + report.orphans + report.removed > 0) log.info(report, message);
   }
 
-  /** Repeats `task`, `everyMs` after its last end, until `signal` aborts. A failure is logged and tried again. */
-  async #every(everyMs: number, signal: AbortSignal, what: string, task: () => Promise<void>): Promise<void> {
+  /** Repeats `task`, with a pause after each end of it, until `signal` aborts. A failure is logged and tried again. */
+  async #every(
+    pause: () => Promise<void>,
+    signal: AbortSignal,
+    what: string,
+    task: () => Promise<void>,
+  ): Promise<void> {
     while (!signal.aborted) {
       try {
         await task();
       } catch (error) {
         if (!signal.aborted) this.#ctx.runtime.log.warn({ err: error }, `could not ${what}; trying again`);
       }
-      await delay(this.#ctx.runtime.clock, everyMs, signal);
+      await pause();
     }
   }
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(max, Math.max(min, value));
 }

@@ -4,12 +4,13 @@
 //   closed --(too many failures here, or another worker says so)--> open --(openMs)--> half open: who wins the
 //   compare-and-set probes --> closed, or open again. Nobody else claims tasks of the type until the probe is over.
 
+import { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
 import type { Session, WriteOp } from '../coordination/index.js';
 import { type Watch, watchNode } from '../coordination/index.js';
 import type { EpochMs, WorkerId } from '../domain/index.js';
 import { breakerPath } from '../ledger/index.js';
-import type { Runtime } from '../runtime/index.js';
+import type { Runtime, Timer } from '../runtime/index.js';
 import { type AttemptOutcome, countsAgainstDownstream } from './outcome.js';
 import type { TaskType } from './task-type.js';
 
@@ -20,6 +21,9 @@ type Shared = {
   readonly until: EpochMs;
 };
 type Seen = { readonly shared: Shared; readonly version: number } | null;
+
+/** opossum's own number of them. */
+const windowBuckets = 10;
 
 /** Carries an outcome that counts against the downstream through opossum, which counts rejections. */
 class Counted extends Error {
@@ -38,6 +42,9 @@ export class Breaker {
   readonly #path: string;
   readonly #circuit: CircuitBreaker<[() => Promise<AttemptOutcome>], AttemptOutcome>;
   readonly #watch: Watch;
+  /** Moves opossum's window on, by the injected clock. */
+  readonly #rotation = new EventEmitter();
+  #rotating: Timer | null = null;
   #seen: Seen = null;
   #openUntil = 0 as EpochMs;
   #probing = false;
@@ -56,7 +63,10 @@ export class Breaker {
       rollingCountTimeout: type.breaker.windowMs,
       resetTimeout: type.breaker.openMs,
       rollingPercentilesEnabled: false,
+      enableSnapshots: false,
+      rotateBucketController: this.#rotation,
     });
+    this.#rotateLater();
     this.#circuit.on('open', () => this.#opened());
     this.#circuit.on('halfOpen', () => void this.#electProbe());
     this.#circuit.on('close', () => this.#closed());
@@ -89,7 +99,15 @@ export class Breaker {
 
   stop(): void {
     this.#watch.stop();
+    this.#rotating?.cancel();
     this.#circuit.shutdown();
+  }
+
+  #rotateLater(): void {
+    this.#rotating = this.#runtime.clock.after(this.#type.breaker.windowMs / windowBuckets, () => {
+      this.#rotation.emit('rotate');
+      this.#rotateLater();
+    });
   }
 
   #opened(): void {

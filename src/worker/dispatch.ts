@@ -1,5 +1,6 @@
 // dispatch.ts: from a delivery to claimed tasks. A delivery decides nothing (P6): the records are read, and what is not
-// to be run here and now is dropped or put off. Claims only what has a free slot to start in.
+// to be run here and now is dropped or put off; dropped never upon the word of a server that may lag behind. Claims only
+// what has a free slot to start in.
 
 import {
   type EpochMs,
@@ -15,7 +16,7 @@ import {
   type ClaimOptions,
   type ClaimOutcome,
   type LedgerContext,
-  readAllHeld,
+  readAllSurely,
   takeClaim,
   wantsVerification,
 } from '../ledger/index.js';
@@ -53,7 +54,7 @@ export async function dispatch(
 ): Promise<Dispatched> {
   const now = ctx.runtime.clock.now();
   const readIn = ctx.session.sessionId;
-  const found = await readAllHeld(ctx, ids);
+  const found = await readAllSurely(ctx, ids);
   const admitted = new Map<Name, number>();
   const candidates: Candidate[] = [];
   const toVerify: Held[] = [];

@@ -5,7 +5,7 @@
 //   claiming → draining (stop: claim nothing, wait, then abort what is left) → stopped
 
 import { setMaxListeners } from 'node:events';
-import { announce, ensureTree, type Generation } from '../coordination/index.js';
+import { announce, ensureTree, type Generation, type SessionEvents } from '../coordination/index.js';
 import {
   ClaimkeeperError,
   type Held,
@@ -130,8 +130,8 @@ export class Worker implements Service {
       ]),
     );
     this.#unsubscribe = [
-      session.on('state', ({ state }) => {
-        if (state !== 'connected') this.#hold();
+      session.on('state', (event) => {
+        if (event.state !== 'connected') this.#hold(event);
       }),
       this.#generation.on('halted', () => this.#gate.close()),
       this.#generation.on('proven', () => void this.#recover()),
@@ -178,12 +178,13 @@ export class Worker implements Service {
   }
 
   /** Suspended or lost: start nothing; once the lease is over, stop what another worker may soon rerun (P9). */
-  #hold(): void {
+  #hold({ state, sessionId }: SessionEvents['state']): void {
     this.#gate.close();
     const { session, runtime } = this.#ctx;
     const leaseMs = Math.max(0, session.trustedUntil() - runtime.clock.monotonic());
     runtime.clock.after(leaseMs, () => {
       if (session.trusted()) return;
+      if (state === 'suspended') runtime.log.info({ sessionId }, 'the lease has ended');
       const reason = new ClaimkeeperError('LEASE_LOST', 'the ZooKeeper session can no longer be trusted');
       for (const run of this.#runs) if (run.isRerun) run.abort(reason);
     });

@@ -285,6 +285,7 @@ test('a leader steps down when its trust ends, even if its session notices nothi
     now: () => clock.now(),
     monotonic: () => clock.monotonic(),
     after: (delayMs, fn) => clock.after(delayMs === 0 ? 0 : Number.POSITIVE_INFINITY, fn),
+    atEndOfTurn: (fn) => clock.atEndOfTurn(fn),
   };
   const session = ensemble.open({ timeoutMs: 1_000 }, { ...runtime, clock: starved });
   await clock.advance(0);

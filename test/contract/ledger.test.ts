@@ -32,6 +32,7 @@ import {
   treePaths,
   walk,
 } from '../../src/ledger/index.js';
+import { withMethods } from '../support/crew.js';
 import { memoryWorld } from '../support/memory-world.js';
 import { expire, type Peer, type World } from '../support/world.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
@@ -389,6 +390,23 @@ describe.each([
     expect(resolved).toMatchObject({ state: 'completed', note: 'the bank says so' });
     const waiting = await submit(a);
     expect(await cancel(b.ctx, waiting.record.id, until)).toMatchObject({ state: 'cancelled' });
+  });
+
+  test('an operator is not refused upon the word of a server that lags behind', async () => {
+    const { record } = await submit(a);
+    let lags = true;
+    const session = withMethods(b.ctx.session, {
+      read: (path, watcher) => (lags ? Promise.resolve(null) : b.ctx.session.read(path, watcher)),
+      sync: () => {
+        lags = false;
+        return b.ctx.session.sync();
+      },
+    });
+    const behind = { ...b.ctx, session };
+    expect(await cancel(behind, record.id, until)).toMatchObject({ state: 'cancelled' });
+    lags = true;
+    expect(await replay(behind, record.id, until)).toMatchObject({ state: 'waiting', attempt: 2 });
+    await expect(replay(behind, 'never' as TaskId, until)).rejects.toMatchObject({ code: 'TASK_NOT_FOUND' });
   });
 
   test('a walk sees every record', async () => {

@@ -2,8 +2,17 @@
 // session or a handler may bring. The titles are the contract; it holds on the memory twin and on real ZooKeeper.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Znode } from '../../src/coordination/index.js';
 import { NonRetryable, RetryAfter, resolvePolicy, type TaskId } from '../../src/domain/index.js';
-import { cancel, claimsOf, interrupt, readHeld, replay, takeClaim } from '../../src/ledger/index.js';
+import {
+  cancel,
+  claimsOf,
+  interrupt,
+  readHeld,
+  recordPath,
+  replay,
+  takeClaim,
+} from '../../src/ledger/index.js';
 import { Audit, type Strays } from '../../src/worker/custody.js';
 import { defineTask, type TaskContext } from '../../src/worker/index.js';
 import {
@@ -768,6 +777,52 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         broken = false;
         const id = await submit(desk, 'job');
         expect(await reaches(desk, id, 'completed')).toMatchObject({ attempt: 1 });
+        expect(calls.get(id)).toBe(1);
+      });
+    });
+
+    describe('while the server it talks to lags behind', () => {
+      const isRecord = /^\/tasks\/..\/./;
+
+      /** Reads of a record answer what stood there before, until, after the first, the server is brought up to date. */
+      function lagging(before: Znode | null): NonNullable<HireOptions['wrap']> {
+        return (session) => {
+          let phase: 'unasked' | 'behind' | 'current' = 'unasked';
+          return withMethods(session, {
+            read: async (path, watcher) => {
+              if (!isRecord.test(path) || phase === 'current') return session.read(path, watcher);
+              phase = 'behind';
+              return before;
+            },
+            sync: async () => {
+              const zxid = await session.sync();
+              if (phase === 'behind') phase = 'current';
+              return zxid;
+            },
+          });
+        };
+      }
+
+      test('runs a delivered task that the server has not heard of yet', async () => {
+        const { type, calls } = counted(() => null);
+        feed.following = false;
+        await work({ types: [type], wrap: lagging(null) });
+        const id = await submit(desk, 'job');
+        feed.put([id]);
+        await reaches(desk, id, 'completed');
+        expect(calls.get(id)).toBe(1);
+      });
+
+      test('runs the next attempt of a task that the server still believes to be settled', async () => {
+        const { type, calls } = counted(() => null);
+        feed.following = false;
+        const id = await submit(desk, 'job');
+        await cancel(desk.ctx, id, until);
+        const cancelled = await desk.peer.session.read(recordPath(id));
+        await replay(desk.ctx, id, until);
+        await work({ types: [type], wrap: lagging(cancelled) });
+        feed.put([id]);
+        await reaches(desk, id, 'completed');
         expect(calls.get(id)).toBe(1);
       });
     });

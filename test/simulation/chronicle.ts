@@ -1,16 +1,15 @@
-// chronicle.ts: collects a simulation's story while it happens: what the ensemble applied, what handlers did, what was
-// broken. Owns the order of things and the transcript; it judges nothing.
+// chronicle.ts: collects a simulation's story while it happens: what was written, what handlers did, what was broken. Owns
+// the order of things, the count of what really happened to somebody, and the transcript; it judges nothing. The transcript
+// costs more than all the rest: it is kept when somebody will read it.
 
-import { MemoryEnsemble } from '../../src/coordination/index.js';
-import { decodeRecord, type TaskId, type TaskRecord } from '../../src/domain/index.js';
-import { claimOfName, claimsOf, claimsPath } from '../../src/ledger/index.js';
+import type { Held, TaskId, TaskRecord } from '../../src/domain/index.js';
 import type { Clock, Logger } from '../../src/runtime/index.js';
-import type { Change, Effect, Fault, Start } from '../invariants/story.js';
+import type { Change, Effect, Fault, LeaseEnd, Start, Submit } from '../invariants/story.js';
 
-type Client = Parameters<MemoryEnsemble['write']>[0];
+/** From and to: places in the story. */
+export type Halt = { readonly by: string; readonly from: number; to: number };
+
 type Told<T> = Omit<T, 'seq' | 'at'>;
-
-const recordPattern = /^\/tasks\/[0-9a-f]{2}\/(.+)$/;
 
 export class Chronicle {
   readonly #clock: Clock;
@@ -19,11 +18,23 @@ export class Chronicle {
   readonly starts: Start[] = [];
   readonly effects: Effect[] = [];
   readonly faults: Fault[] = [];
+  readonly submits: Submit[] = [];
+  readonly leases: LeaseEnd[] = [];
   readonly defects: string[] = [];
-  readonly transcript: string[] = [];
+  /** When processes had stopped writing, for the ensemble's data was not what they knew. */
+  readonly halts: Halt[] = [];
+  /** As they were last written. */
+  readonly records = new Map<TaskId, TaskRecord>();
+  /** Records that are in the ledger. */
+  readonly standing = new Set<TaskId>();
+  /** Faults that happened to somebody, by their kind. */
+  readonly counts = new Map<string, number>();
+  /** Null: not kept. */
+  readonly transcript: string[] | null;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, transcript: boolean) {
     this.#clock = clock;
+    this.transcript = transcript ? [] : null;
   }
 
   get at(): number {
@@ -33,42 +44,77 @@ export class Chronicle {
   changed(change: Told<Change>): void {
     this.changes.push({ ...change, ...this.#stamp() });
     const { by, id, version, before, after } = change;
-    this.say(by, `${id} @${version}: ${shortly(before)} → ${shortly(after)}`);
+    if (after === null) this.standing.delete(id);
+    else {
+      this.records.set(id, after);
+      this.standing.add(id);
+    }
+    this.say(by, () => `${id} @${version}: ${shortly(before)} → ${shortly(after)}`);
   }
 
   started(start: Told<Start>): void {
     this.starts.push({ ...start, ...this.#stamp() });
-    this.say(start.worker, `${start.task} attempt ${start.attempt} starts, fence ${start.fence}`);
+    this.say(start.worker, () => `${start.task} attempt ${start.attempt} starts, fence ${start.fence}`);
   }
 
   took(effect: Told<Effect>): void {
     this.effects.push({ ...effect, ...this.#stamp() });
-    this.say(effect.worker, `${effect.task} attempt ${effect.attempt} HAS ITS EFFECT`);
+    this.say(effect.worker, () => `${effect.task} attempt ${effect.attempt} HAS ITS EFFECT`);
   }
 
-  /** A fault begins; its end is told by the result. */
+  halted(by: string): void {
+    this.halts.push({ by, from: this.#stamp().seq, to: Number.POSITIVE_INFINITY });
+    this.say(by, () => 'has stopped writing');
+  }
+
+  proven(by: string): void {
+    const halt = this.halts.find((each) => each.by === by && each.to === Number.POSITIVE_INFINITY);
+    if (halt !== undefined) halt.to = this.#stamp().seq;
+  }
+
+  /** The ensemble was set back. */
+  restored(ledger: ReadonlyMap<TaskId, Held>): number {
+    this.records.clear();
+    this.standing.clear();
+    for (const [id, { record }] of ledger) {
+      this.records.set(id, record);
+      this.standing.add(id);
+    }
+    this.say('*', () => `--- restored, with ${[...ledger.keys()].join(', ') || 'nothing'} ---`);
+    return this.#stamp().seq;
+  }
+
+  /** A fault begins, whoever notices it; its end is told by the result. */
   broke(kind: string, on: string): () => void {
     const fault: Fault = { kind, on, from: this.at, to: Number.POSITIVE_INFINITY };
     this.faults.push(fault);
-    this.say(on, `FAULT ${kind}`);
+    this.say(on, () => `FAULT ${kind}`);
     return () => {
       fault.to = this.at;
-      this.say(on, `${kind} is over`);
+      this.say(on, () => `${kind} is over`);
     };
   }
 
-  say(who: string, what: string): void {
-    this.transcript.push(`${(this.at / 1_000).toFixed(3).padStart(8)} ${who.padEnd(6)} ${what}`);
+  /** A fault of that kind has really happened to somebody. */
+  hit(kind: string, on: string): void {
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    this.say(on, () => `met by: ${kind}`);
   }
 
-  /** The product's log of one process; an error there is a defect. */
-  logOf(who: string): Logger {
+  say(who: string, what: () => string): void {
+    this.transcript?.push(`${(this.at / 1_000).toFixed(3).padStart(8)} ${who.padEnd(6)} ${what()}`);
+  }
+
+  /** The product's log of one process; an error there is a defect, unless it is of a code that is `expected`. */
+  logOf(who: string, expected: readonly string[] = []): Logger {
     const note = (level: string) => (fields: object, message: string) => {
+      const isDefect = level === 'error' && !expected.includes((fields as { code?: string }).code ?? '');
+      if (!isDefect && this.transcript === null) return;
       const { err, error, task } = fields as { err?: unknown; error?: unknown; task?: unknown };
       const why = err ?? error;
       const line = `${level}: ${message}${task === undefined ? '' : ` (${task})`}${why === undefined ? '' : `: ${why}`}`;
-      this.say(who, line);
-      if (level === 'error') this.defects.push(`${who} ${line}`);
+      this.say(who, () => line);
+      if (isDefect) this.defects.push(`${who} ${line}`);
     };
     const log: Logger = {
       debug: () => undefined,
@@ -83,90 +129,6 @@ export class Chronicle {
   #stamp(): { seq: number; at: number } {
     this.#seq += 1;
     return { seq: this.#seq, at: this.at };
-  }
-}
-
-/** The ensemble, with every change of a record told to the chronicle. */
-export class ObservedEnsemble extends MemoryEnsemble {
-  readonly #chronicle: Chronicle;
-  readonly #names = new Map<Client, string>();
-  /** When the claims that are gone were first seen to be, by nonce. */
-  readonly #gone = new Map<string, number>();
-  #standing: ReadonlySet<string> = new Set();
-  /** Called with the client whose write was just applied, before its reply leaves. */
-  onApplied: (client: Client) => void = () => undefined;
-
-  constructor(clock: Clock, latencyMs: () => number, chronicle: Chronicle) {
-    super(clock, latencyMs);
-    this.#chronicle = chronicle;
-  }
-
-  name(client: Client, name: string): void {
-    this.#names.set(client, name);
-  }
-
-  override write(...args: Parameters<MemoryEnsemble['write']>): ReturnType<MemoryEnsemble['write']> {
-    const [client, , ops] = args;
-    this.lookAtClaims();
-    const paths = [...new Set(ops.filter(({ kind }) => kind !== 'check').map(({ path }) => path))];
-    const before = new Map(
-      paths.filter((path) => recordPattern.test(path)).map((path) => [path, this.#at(path)]),
-    );
-    const standing = this.#standing;
-    const reply = super.write(...args);
-    this.lookAtClaims();
-    for (const [path, was] of before) {
-      const is = this.#at(path);
-      if (is?.version === was?.version && (is === null) === (was === null)) continue;
-      this.#chronicle.changed({
-        id: (recordPattern.exec(path)?.[1] ?? '') as TaskId,
-        by: this.#names.get(client) ?? '?',
-        version: is?.version ?? -1,
-        before: was?.record ?? null,
-        after: is?.record ?? null,
-        guarded: ops.some(({ kind, path: checked }) => kind === 'check' && checked === '/leader/term'),
-        claimGoneMs: this.#goneMs(was?.record ?? null, standing),
-        claimStands: this.stands(is?.record ?? null),
-      });
-    }
-    if (reply?.kind === 'applied') this.onApplied(client);
-    return reply;
-  }
-
-  stands(record: TaskRecord | null): boolean {
-    return record?.claim !== undefined && this.#standing.has(record.claim.nonce);
-  }
-
-  /** The paths of all claims. */
-  claims(): string[] {
-    const workers = (super.children(claimsPath, null) ?? []) as Parameters<typeof claimsOf>[0][];
-    return workers.flatMap((worker) =>
-      (super.children(claimsOf(worker), null) ?? []).map((name) => `${claimsOf(worker)}/${name}`),
-    );
-  }
-
-  lookAtClaims(): void {
-    const standing = new Set(
-      this.claims().map((path) => {
-        const [, , worker, name] = path.split('/');
-        return claimOfName(worker as Parameters<typeof claimsOf>[0], name ?? '')?.nonce ?? path;
-      }),
-    );
-    for (const nonce of this.#standing) {
-      if (!standing.has(nonce)) this.#gone.set(nonce, this.#chronicle.at);
-    }
-    this.#standing = standing;
-  }
-
-  #goneMs(record: TaskRecord | null, standing: ReadonlySet<string>): number | null {
-    const nonce = record?.claim?.nonce;
-    if (nonce === undefined || standing.has(nonce)) return null;
-    return this.#chronicle.at - (this.#gone.get(nonce) ?? 0);
-  }
-
-  #at(path: string): { readonly record: TaskRecord; readonly version: number } | null {
-    const node = super.read(path, null);
-    return node === null ? null : { record: decodeRecord(node.data, path), version: node.stat.version };
   }
 }
 

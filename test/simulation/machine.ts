@@ -1,5 +1,5 @@
 // machine.ts: one process of the simulation: its clock, session and ledger, and what happens to it. Owns being cut off,
-// frozen and killed; what runs on it is given to it.
+// frozen and killed, and whether that really happened to it; what runs on it is given to it.
 
 import {
   type CommitOptions,
@@ -10,49 +10,55 @@ import {
   type WriteOutcome,
 } from '../../src/coordination/index.js';
 import type { LedgerContext } from '../../src/ledger/index.js';
-import { delay, type Runtime, type Service } from '../../src/runtime/index.js';
+import { delay, type Random, type Runtime, type Service } from '../../src/runtime/index.js';
 import type { ManualClock } from '../support/manual-clock.js';
 import type { RedisTwin } from '../support/redis-twin.js';
-import type { SeededRandom } from '../support/seeded-random.js';
-import type { Chronicle, ObservedEnsemble } from './chronicle.js';
+import { SeededRandom } from '../support/seeded-random.js';
+import type { Chronicle } from './chronicle.js';
+import type { Client, ObservedEnsemble } from './observed-ensemble.js';
+import type { Plan, PlannedProcess } from './plan.js';
 import { ProcessClock } from './process-clock.js';
+import type { Work } from './work.js';
 
 export type Role = 'worker' | 'scheduler' | 'desk';
+
+type Send = (ops: readonly WriteOp[], options: CommitOptions) => Promise<WriteOutcome>;
 
 /** A defect put between the product's parts, to show that the simulation finds it. */
 export type Mutation = {
   readonly session?: (session: Session, role: Role) => Session;
-  readonly commit?: (
-    send: (ops: readonly WriteOp[], options: CommitOptions) => Promise<WriteOutcome>,
-    role: Role,
-  ) => (ops: readonly WriteOp[], options: CommitOptions) => Promise<WriteOutcome>;
+  readonly commit?: (send: Send, role: Role, session: Session) => Send;
+  readonly random?: (random: Random, role: Role) => Random;
+  /** As the commits see it. */
+  readonly generation?: (generation: Generation) => Generation;
   /** The scheduler's, in place of what it should be. */
   readonly graceMs?: number;
 };
 
-export type Surroundings = {
+export type World = {
+  readonly plan: Plan;
   readonly clock: ManualClock;
-  readonly random: SeededRandom;
   readonly chronicle: Chronicle;
   readonly ensemble: ObservedEnsemble;
   readonly redis: RedisTwin;
-  readonly timeoutMs: number;
+  readonly work: Work;
   readonly mutation: Mutation;
 };
 
-const skewMsMax = 1_500;
+export type Pause = { readonly lane: CommitOptions['lane']; skip: number; readonly forMs: number };
 
-/** Commits of a process that may be stopped between a reply and what follows from it. */
+/** Commits of a process that may be stopped between an outcome and what follows from it. */
 class HaltingCommits extends Commits {
-  readonly #commit: Commits['commit'];
+  readonly #commit: Send;
 
   constructor(
     session: Session,
     generation: Generation,
+    clock: ProcessClock,
     halt: (options: CommitOptions) => Promise<void>,
-    mutate: (send: Commits['commit']) => Commits['commit'],
+    mutate: (send: Send) => Send,
   ) {
-    super(session, generation);
+    super(session, generation, clock);
     this.#commit = mutate(async (ops, options) => {
       const outcome = await super.commit(ops, options);
       await halt(options);
@@ -68,69 +74,95 @@ class HaltingCommits extends Commits {
 export class Machine {
   readonly name: string;
   readonly role: Role;
+  readonly process: PlannedProcess;
   readonly clock: ProcessClock;
+  readonly runtime: Runtime;
   readonly ctx: LedgerContext;
   readonly generation: Generation;
-  readonly client: ReturnType<ObservedEnsemble['open']>;
-  readonly #around: Surroundings;
+  readonly client: Client;
+  readonly #world: World;
+  readonly #random: SeededRandom;
+  readonly #pauses: Pause[] = [];
   /** What runs here, once it has started. */
   service: Service | null = null;
-  /** Share of replies upon which the process is frozen at once. */
-  slowness = 0;
   dead = false;
   retiring = false;
+  onDeath: () => void = () => undefined;
+  /** When it last stood still. */
+  #frozenUntil = Number.NEGATIVE_INFINITY;
   /** The fault that is laid on it now: one at a time. */
   #mend: (() => void) | null = null;
 
-  constructor(name: string, role: Role, around: Surroundings) {
-    const { clock, random, chronicle, ensemble, redis, timeoutMs, mutation } = around;
+  constructor(name: string, role: Role, process: PlannedProcess, world: World) {
+    const { clock, chronicle, ensemble, redis, plan, mutation } = world;
     this.name = name;
     this.role = role;
-    this.#around = around;
-    this.clock = new ProcessClock(clock, random.between(-skewMsMax, skewMsMax));
-    const runtime: Runtime = { clock: this.clock, random, log: chronicle.logOf(name) };
-    this.client = ensemble.open({ timeoutMs }, runtime);
+    this.process = process;
+    this.#world = world;
+    this.#random = new SeededRandom(plan.seed, `faults of ${name}`);
+    this.clock = new ProcessClock(clock, process.skewMs);
+    const own = new SeededRandom(plan.seed, name);
+    const random = mutation.random?.(own, role) ?? own;
+    const expected = plan.restore === null ? [] : ['GENERATION_CHANGED'];
+    this.runtime = { clock: this.clock, random, log: chronicle.logOf(name, expected) };
+    this.client = ensemble.open({ timeoutMs: plan.timeoutMs, stale: process.stale }, this.runtime);
     ensemble.name(this.client, name);
     const session = mutation.session?.(this.client, role) ?? this.client;
-    this.generation = new Generation(session, runtime);
-    const halt = async ({ lane }: CommitOptions): Promise<void> => {
-      // Between a claim and its handlers is where it matters most.
-      if (!this.whole || !random.chance(lane === 'claim' ? 4 * this.slowness : this.slowness)) return;
-      this.freeze(random.chance(0.7) ? random.between(20, 1_500) : random.between(1_600, 5_000));
-      await delay(this.clock, 1);
-    };
-    const commits = new HaltingCommits(session, this.generation, halt, (send) =>
-      mutation.commit === undefined ? send : mutation.commit(send, role),
+    this.generation = new Generation(session, this.runtime);
+    this.generation.on('halted', () => chronicle.halted(name));
+    this.generation.on('proven', () => chronicle.proven(name));
+    const commits = new HaltingCommits(
+      session,
+      mutation.generation?.(this.generation) ?? this.generation,
+      this.clock,
+      (options) => this.#halt(options),
+      (send) => mutation.commit?.(send, role, this.client) ?? send,
     );
-    this.ctx = { session, commits, deliver: redis.deliver, runtime };
+    this.ctx = { session, commits, deliver: redis.outbox(this.runtime), runtime: this.runtime };
   }
 
   get whole(): boolean {
     return this.#mend === null && !this.dead;
   }
 
-  /** Ends whatever fault is laid on it. */
+  /** Nothing was wrong with it but the network, for as long as a session lives. */
+  get wasAwake(): boolean {
+    const { chronicle, plan } = this.#world;
+    return this.clock.running && !this.dead && chronicle.at - this.#frozenUntil > 2 * plan.timeoutMs;
+  }
+
+  /** Ends whatever fault is laid on it, and forgets what waits. */
   mend(): void {
     this.#mend?.();
     this.#mend = null;
+    this.#pauses.length = 0;
+    if (!this.dead) this.#world.ensemble.relent(this.client);
   }
 
   partition(silent: boolean, forMs: number): void {
-    const { ensemble, chronicle } = this.#around;
+    if (!this.whole) return;
+    const { ensemble, chronicle } = this.#world;
+    const kind = silent ? 'silent partition' : 'partition';
+    const linked = ensemble.isLinked(this.client);
     ensemble.partition(this.client, { silent });
-    this.#lay(silent ? 'silent partition' : 'partition', forMs, () => {
+    if (!silent && linked) chronicle.hit(kind, this.name);
+    this.#lay(kind, forMs, () => {
+      if (silent && linked && ensemble.heldBack(this.client)) chronicle.hit(kind, this.name);
       ensemble.heal(this.client);
-      chronicle.say(this.name, 'healed');
     });
   }
 
   /** Nothing of it runs and nothing reaches it, until it goes on as if nothing had happened. */
   freeze(forMs: number): void {
-    const { ensemble, random, redis, clock } = this.#around;
-    const timersFirst = random.chance(0.5);
+    if (!this.whole || this.role === 'desk') return;
+    const { ensemble, chronicle, redis, clock } = this.#world;
+    const timersFirst = this.#random.chance(0.5);
+    const linked = ensemble.isLinked(this.client);
     this.clock.freeze();
     ensemble.partition(this.client, { silent: true });
     this.#lay('freeze', forMs, () => {
+      if (this.clock.isLate || (linked && ensemble.heldBack(this.client))) chronicle.hit('freeze', this.name);
+      this.#frozenUntil = chronicle.at;
       this.clock.thaw();
       redis.nudge();
       const heal = (): void => {
@@ -141,47 +173,67 @@ export class Machine {
     });
   }
 
-  /** It is gone, and its connection with it. */
-  kill(): void {
+  /** After the next outcome but `skip` of its lane, before anything follows from it. */
+  pauseLater(pause: Pause): void {
+    this.#pauses.push({ ...pause });
+  }
+
+  /** It is gone, and its connection with it. `laid`: somebody did it. */
+  kill(laid: boolean): void {
     if (this.dead) return;
-    const { ensemble, chronicle } = this.#around;
+    const { ensemble, chronicle } = this.#world;
     this.dead = true;
+    this.onDeath();
     this.clock.kill();
     this.#mend = null;
     ensemble.partition(this.client, { silent: true });
     chronicle.broke('killed', this.name);
+    if (laid) chronicle.hit('killed', this.name);
   }
 
   /** Stops what runs here as a deploy does, and ends. Resolves once it has ended. */
   async retire(): Promise<void> {
-    const { chronicle } = this.#around;
+    const { chronicle } = this.#world;
     this.retiring = true;
     chronicle.broke('retired', this.name);
     await this.service?.stop();
     this.generation.close();
     await this.client.close();
-    chronicle.say(this.name, 'has ended');
+    chronicle.say(this.name, () => 'has ended');
     this.clock.kill();
     this.dead = true;
-  }
-
-  loseNextReply(applied: boolean): void {
-    const { ensemble, chronicle } = this.#around;
-    ensemble.loseNextReply(this.client, { applied });
-    chronicle.broke(applied ? 'a reply will be lost' : 'a request will be lost', this.name);
+    this.onDeath();
   }
 
   expire(): void {
-    const { ensemble, chronicle } = this.#around;
+    const { ensemble, chronicle } = this.#world;
     const id = this.client.sessionId;
-    if (id === null) return;
-    const over = chronicle.broke('expiry', this.name);
-    ensemble.expire(id);
-    over();
+    if (id === null || !this.whole || !ensemble.expire(id)) return;
+    chronicle.broke('expiry', this.name)();
+    chronicle.hit('expiry', this.name);
+  }
+
+  jump(byMs: number): void {
+    if (this.dead) return;
+    this.clock.jump(byMs);
+    this.#world.chronicle.broke('clock jump', this.name)();
+    this.#world.chronicle.hit('clock jump', this.name);
+  }
+
+  async #halt({ lane }: CommitOptions): Promise<void> {
+    const at = this.#pauses.findIndex((pause) => {
+      if (pause.lane !== lane) return false;
+      pause.skip -= 1;
+      return pause.skip < 0;
+    });
+    const [pause] = at < 0 ? [] : this.#pauses.splice(at, 1);
+    if (pause === undefined || !this.whole) return;
+    this.freeze(pause.forMs);
+    await delay(this.clock, 1);
   }
 
   #lay(kind: string, forMs: number, undo: () => void): void {
-    const over = this.#around.chronicle.broke(kind, this.name);
+    const over = this.#world.chronicle.broke(kind, this.name);
     let ended = false;
     const mend = (): void => {
       if (ended || this.dead) return;
@@ -191,6 +243,6 @@ export class Machine {
       over();
     };
     this.#mend = mend;
-    this.#around.clock.after(forMs, mend);
+    this.#world.clock.after(forMs, mend);
   }
 }

@@ -1,14 +1,18 @@
 // process-clock.ts: time as one process of the simulation has it: the world's, until the process is frozen or killed. Owns
-// the timers that fall due meanwhile: held back and run late, or never run again.
+// the timers that fall due meanwhile: held back and run late, or never run again; and how many of them are left.
 
 import type { EpochMs, MonotonicMs } from '../../src/domain/index.js';
 import type { Clock, Timer } from '../../src/runtime/index.js';
 
+/** Further than this no wall clock is wrong. */
+const skewMsMax = 3_000;
+
 export class ProcessClock implements Clock {
   readonly #world: Clock;
-  readonly #skewMs: number;
+  #skewMs: number;
   #state: 'running' | 'frozen' | 'dead' = 'running';
   #overdue: (() => void)[] = [];
+  #waiting = 0;
 
   /** `skewMs`: of its wall clock (P12). */
   constructor(world: Clock, skewMs: number) {
@@ -20,6 +24,16 @@ export class ProcessClock implements Clock {
     return this.#state === 'running';
   }
 
+  /** Timers that have neither run nor been cancelled. */
+  get waiting(): number {
+    return this.#state === 'dead' ? 0 : this.#waiting;
+  }
+
+  /** Something fell due while it was frozen. */
+  get isLate(): boolean {
+    return this.#overdue.length > 0;
+  }
+
   now(): EpochMs {
     return (this.#world.now() + this.#skewMs) as EpochMs;
   }
@@ -28,20 +42,40 @@ export class ProcessClock implements Clock {
     return this.#world.monotonic();
   }
 
+  /** Of the wall clock: somebody sets it. */
+  jump(byMs: number): void {
+    this.#skewMs = Math.min(skewMsMax, Math.max(-skewMsMax, this.#skewMs + byMs));
+  }
+
   after(delayMs: number, fn: () => void): Timer {
-    let cancelled = false;
+    let over = false;
+    this.#waiting += 1;
     const due = (): void => {
-      if (cancelled || this.#state === 'dead') return;
-      if (this.#state === 'frozen') this.#overdue.push(due);
-      else fn();
+      if (over || this.#state === 'dead') return;
+      if (this.#state === 'frozen') {
+        this.#overdue.push(due);
+        return;
+      }
+      over = true;
+      this.#waiting -= 1;
+      fn();
     };
     const timer = this.#world.after(delayMs, due);
     return {
       cancel: () => {
-        cancelled = true;
+        if (over) return;
+        over = true;
+        this.#waiting -= 1;
         timer.cancel();
       },
     };
+  }
+
+  atEndOfTurn(fn: () => void): void {
+    this.#world.atEndOfTurn(() => {
+      if (this.#state === 'frozen') this.#overdue.push(fn);
+      else if (this.#state === 'running') fn();
+    });
   }
 
   freeze(): void {

@@ -1,429 +1,320 @@
-// simulate.ts: one history of a fleet, decided by its seed alone. Owns the course of it: begin, chaos, everything healed and
+// simulate.ts: one history of a fleet, decided by its plan alone. Owns the course of it: begin, trouble, everything healed and
 // given time, everything stopped. What happens is the product's own code on the memory twins; what was seen is the story.
 //
-// Deterministic as far as Node is: promises settle and immediates run in the order in which they were made, nothing here
-// waits for a file, a socket or a real timer. opossum reads the real clock, for latencies that nobody looks at.
+// Deterministic as far as Node is: promises settle in the order in which they were made, nothing here waits for a file, a
+// socket or a real timer. opossum reads the real clock, for latencies that nobody looks at.
 
-import { ensureTree } from '../../src/coordination/index.js';
-import {
-  ClaimkeeperError,
-  type Name,
-  parseSubmission,
-  type SubmissionInput,
-  type TaskId,
-  type TaskRecord,
-  type WorkerId,
-} from '../../src/domain/index.js';
-import { accept, cancel, replay, resolve, treePaths, wantsVerification } from '../../src/ledger/index.js';
-import { Scheduler } from '../../src/scheduler/index.js';
-import { Worker } from '../../src/worker/index.js';
+import { dirname } from 'node:path/posix';
+import { ensureTree, MemoryEnsemble } from '../../src/coordination/index.js';
+import type { TaskId } from '../../src/domain/index.js';
+import { recordPath, treePaths, wantsVerification } from '../../src/ledger/index.js';
+import { recordsPath } from '../../src/ledger/paths.js';
+import { silentLogger } from '../../src/runtime/index.js';
 import type { Story } from '../invariants/story.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { RedisTwin } from '../support/redis-twin.js';
 import { SeededRandom } from '../support/seeded-random.js';
-import { Chronicle, ObservedEnsemble } from './chronicle.js';
-import { Machine, type Mutation, type Role, type Surroundings } from './machine.js';
-import { Work } from './work.js';
+import { Chronicle, type Halt } from './chronicle.js';
+import { Faults } from './faults.js';
+import { Fleet } from './fleet.js';
+import type { Machine, Mutation, World } from './machine.js';
+import { ObservedEnsemble } from './observed-ensemble.js';
+import { People } from './people.js';
+import { type Plan, planOf, smallTasksMax } from './plan.js';
+import { Restore } from './restore.js';
+import { handlerMsMax, Work } from './work.js';
 
-const timeoutMs = 2_000;
-const graceMs = 500;
-const submitMsMax = 6_000;
-/** Everything must have come to its end this long after everything was healed. */
-const healedMsMax = 900_000;
-/** A handler that was given up may still come to an end, and its task be granted another attempt. */
-const quietMsMin = 6_000;
+/** Everybody has found the others. */
+const beginMs = 250;
+const lookEveryMs = 200;
+/** What is over stays over: nothing of what goes on is unknown. */
+const quietMs = 600;
+/** A handler that was given up has returned, and its word is still to be recorded, if it is wanted: a new session, too, may come first. */
+const evidenceMs = 4_000;
 /** A worker whose slots are all free stops at once; one that waits for a slot takes longer than this. */
 const stopMsMax = 3_000;
-/** Immediates that follow from immediates before time goes on: a flush of commits, and one of its members sent singly. */
-const turnsPerInstant = 3;
+/** What is left of timers has run by then, unless it goes on for ever. */
+const lastTimersMs = 120_000;
+/** Far more than any history takes: time does not go on. */
+const stepsMax = 3_000_000;
 
-export async function simulate(seed: number, mutation: Mutation = {}): Promise<Story> {
-  return new Simulation(seed, mutation).run();
+export type History = {
+  readonly plan: Plan;
+  readonly story: Story;
+  /** Faults that really happened to somebody, by kind. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly simulatedMs: number;
+  /** Null: the ensemble's data was not set back. */
+  readonly restore: Restore | null;
+  readonly halts: readonly Halt[];
+};
+
+export type Options = {
+  readonly mutation?: Mutation;
+  /** It is told, for somebody to read. */
+  readonly transcript?: boolean;
+};
+
+export async function simulate(of: number | Plan, options: Options = {}): Promise<History> {
+  const plan = typeof of === 'number' ? planOf(of) : of;
+  const history = await new Simulation(plan, options, await preparedTree(plan)).run();
+  // A turn of the event loop: what was rejected and not caught shows now, and as this history's.
+  await new Promise((resolve) => setImmediate(resolve));
+  return history;
+}
+
+type Tree = ReturnType<MemoryEnsemble['snapshot']>;
+const preparedTrees = new Map<boolean, Promise<Tree>>();
+
+/** The persistent znodes, made once: every history begins with a copy. */
+function preparedTree({ size, tasks }: Plan): Promise<Tree> {
+  const whole = size === 'large' || tasks.length > smallTasksMax;
+  const tree = preparedTrees.get(whole) ?? prepareTree(whole ? treePaths : smallTreePaths());
+  preparedTrees.set(whole, tree);
+  return tree;
+}
+
+/** A pass over the ledger looks at every bucket: small histories have those that their tasks fall into. */
+function smallTreePaths(): string[] {
+  const ids = Array.from({ length: smallTasksMax }, (_, i) => `t${i + 1}` as TaskId);
+  const buckets = new Set(ids.map((id) => dirname(recordPath(id))));
+  return treePaths.filter((path) => dirname(path) !== recordsPath || buckets.has(path));
+}
+
+async function prepareTree(paths: readonly string[]): Promise<Tree> {
+  const clock = new ManualClock();
+  const ensemble = new MemoryEnsemble(clock);
+  const random = new SeededRandom(0);
+  const session = ensemble.open({ timeoutMs: 1_000 }, { clock, random, log: silentLogger });
+  const made = ensureTree(session, paths);
+  await clock.advance(100);
+  await made;
+  return { ...ensemble.snapshot(), sessions: [] };
 }
 
 class Simulation {
-  readonly #seed: number;
-  readonly #random: SeededRandom;
+  readonly #plan: Plan;
   readonly #clock = new ManualClock();
   readonly #chronicle: Chronicle;
   readonly #ensemble: ObservedEnsemble;
   readonly #redis: RedisTwin;
   readonly #work: Work;
-  readonly #around: Surroundings;
-  readonly #dedupWindowMs: number;
-  readonly #machines: Machine[] = [];
-  readonly #acknowledged = new Set<TaskId>();
+  readonly #fleet: Fleet;
+  readonly #people: People;
+  readonly #faults: Faults;
+  readonly #restore: Restore | null;
   readonly #unsettled: string[] = [];
-  #underWay = 0;
-  #born = 0;
-  #chaos = false;
-  #zxid = 0n;
+  #steps = 0;
 
-  constructor(seed: number, mutation: Mutation) {
-    this.#seed = seed;
-    const random = new SeededRandom(seed);
+  constructor(plan: Plan, { mutation = {}, transcript = false }: Options, tree: Tree) {
+    const { seed, latencyMsMax, lagMsMax } = plan;
     const clock = this.#clock;
-    const chronicle = new Chronicle(clock);
-    const latencyMsMax = random.pick([2, 4, 4, 40, 120]);
+    const network = new SeededRandom(seed, 'network');
     const latencyMs = (): number =>
-      random.chance(0.03) ? random.between(5, 120) : random.between(1, latencyMsMax);
-    const ensemble = new ObservedEnsemble(clock, latencyMs, chronicle);
-    const redis = new RedisTwin(clock, random);
-    this.#random = random;
+      network.chance(0.03) ? network.between(5, 120) : network.between(1, latencyMsMax);
+    const lag = new SeededRandom(seed, 'lag');
+    const lagMs = lagMsMax === null ? null : () => lag.between(0, lagMsMax);
+    const chronicle = new Chronicle(clock, transcript);
+    const ensemble = new ObservedEnsemble(clock, latencyMs, lagMs, chronicle);
+    ensemble.restore(tree);
+    const redis = new RedisTwin(clock);
+    const work = new Work(plan, chronicle, ensemble);
+    const world: World = { plan, clock, chronicle, ensemble, redis, work, mutation };
+    this.#plan = plan;
     this.#chronicle = chronicle;
     this.#ensemble = ensemble;
     this.#redis = redis;
-    this.#work = new Work(random, chronicle, ensemble);
-    this.#around = { clock, random, chronicle, ensemble, redis, timeoutMs, mutation };
-    this.#dedupWindowMs = random.pick([60_000, 86_400_000]);
+    this.#work = work;
+    this.#fleet = new Fleet(world, (machine) => this.#retire(machine));
+    this.#people = new People(world, this.#fleet);
+    this.#faults = new Faults(world, this.#fleet);
+    this.#restore =
+      plan.restore === null ? null : new Restore(plan.restore, world, this.#fleet, this.#people);
+    ensemble.onExpired = (id) => this.#noteLease(id);
   }
 
-  async run(): Promise<Story> {
-    await this.#begin();
+  async run(): Promise<History> {
+    await this.#runFor(beginMs);
     await this.#trouble();
-    await this.#heal();
+    const settling = await this.#heal();
     const claimsLeft = this.#ensemble.claims();
+    const ledger = this.#ensemble.ledger();
     await this.#stopAll();
-    const { changes, starts, effects, faults, defects, transcript } = this.#chronicle;
-    return {
-      seed: this.#seed,
+    this.#bury();
+    const { changes, starts, effects, faults, submits, leases, defects, records, transcript } =
+      this.#chronicle;
+    const { seed, graceMs, dedupWindowMs } = this.#plan;
+    const story: Story = {
+      seed,
       graceMs,
-      dedupWindowMs: this.#dedupWindowMs,
-      acknowledged: this.#acknowledged,
+      dedupWindowMs,
+      acknowledged: this.#people.acknowledged,
       changes,
       starts,
       effects,
       faults,
-      records: this.#records(),
+      submits,
+      leases,
+      settling,
+      records,
+      ledger,
       claimsLeft,
       unsettled: this.#unsettled,
       defects,
-      transcript,
+      transcript: transcript ?? [],
+    };
+    return {
+      plan: this.#plan,
+      story,
+      counts: this.#chronicle.counts,
+      simulatedMs: this.#chronicle.at,
+      restore: this.#restore,
+      halts: this.#chronicle.halts,
     };
   }
 
   // The course of it.
 
-  async #begin(): Promise<void> {
-    const desk = this.#machine('desk', 'desk');
-    await this.#settles('the tree', ensureTree(desk.ctx.session, treePaths), 60_000);
-    await this.#settles('the proof', desk.generation.prove(), 60_000);
-    this.#machine('office', 'desk');
-    const workers = this.#random.between(2, 4);
-    const schedulers = this.#random.between(1, 2);
-    for (let n = 0; n < schedulers; n += 1) this.#hire('scheduler');
-    for (let n = 0; n < workers; n += 1) this.#hire('worker');
-    await this.#runFor(1_000);
-  }
-
   async #trouble(): Promise<void> {
-    const random = this.#random;
-    const chaosMs = random.between(12_000, 35_000);
-    this.#chaos = true;
-    if (random.chance(0.7)) {
-      this.#redis.unkindness = {
-        lost: random.roll() * 0.3,
-        doubled: random.roll() * 0.4,
-        delayed: random.roll() * 0.3,
-      };
-    }
-    for (const machine of this.#machines)
-      machine.slowness = machine.role !== 'desk' && random.chance(0.4) ? random.roll() * 0.05 : 0;
-    const tasks = random.between(5, 40);
-    for (let n = 1; n <= tasks; n += 1) {
-      const input = this.#work.submission(`t${n}`);
-      const times = random.chance(0.2) ? 2 : 1;
-      for (let copy = 0; copy < times; copy += 1)
-        this.#at(random.roll() ** 2 * chaosMs, () => this.#submit(input));
-    }
-    const faults = random.chance(0.1) ? random.between(40, 90) : random.between(4, 28);
-    for (let n = 0; n < faults; n += 1) this.#at(random.roll() * chaosMs, () => this.#breakSomething());
-    const acts = random.between(0, tasks);
-    for (let n = 0; n < acts; n += 1) this.#at(random.roll() * chaosMs, () => this.#operate());
+    const { chaosMs, submits, acts, faults } = this.#plan;
+    for (const submit of submits) this.#at(submit.atMs, () => this.#people.submit(submit));
+    for (const act of acts) this.#at(act.atMs, () => this.#people.operate(act));
+    for (const fault of faults) this.#at(fault.atMs, () => this.#faults.lay(fault));
+    this.#restore?.begin();
     await this.#runFor(chaosMs);
-    this.#chaos = false;
   }
 
-  async #heal(): Promise<void> {
-    this.#chronicle.say('*', '--- everything is healed ---');
-    this.#redis.unkindness = { lost: 0, doubled: 0, delayed: 0 };
-    this.#redis.comeBack();
-    this.#ensemble.up();
-    this.#ensemble.onApplied = () => undefined;
+  /** Until all is over and stays so for a while; says how long it took. */
+  async #heal(): Promise<NonNullable<Story['settling']>> {
+    this.#chronicle.say('*', () => '--- everything is healed ---');
     this.#work.calm = true;
-    for (const machine of this.#machines) {
-      machine.slowness = 0;
-      machine.mend();
+    this.#people.patient = false;
+    this.#faults.mend();
+    const healedAt = this.#chronicle.at;
+    const withinMs = this.#settlesWithinMs();
+    let overAt = healedAt;
+    while (
+      this.#chronicle.at - overAt < this.#quietMs() &&
+      this.#chronicle.at - healedAt < withinMs + evidenceMs
+    ) {
+      await this.#runFor(lookEveryMs);
+      for (const _ of this.#restless()) {
+        overAt = this.#chronicle.at;
+        break;
+      }
     }
-    for (const role of ['worker', 'scheduler'] as const) {
-      if (!this.#alive(role).length) this.#hire(role);
-    }
-    const endsAt = this.#chronicle.at + healedMsMax;
-    for (let quietMs = 0; quietMs < quietMsMin && this.#chronicle.at < endsAt; quietMs += 500) {
-      if (this.#restless().length > 0) quietMs = 0;
-      await this.#runFor(500);
-    }
-    this.#unsettled.push(...this.#restless());
+    const left = [...this.#restless()];
+    this.#unsettled.push(...left);
+    return { withinMs, tookMs: left.length > 0 ? null : overAt - healedAt };
+  }
+
+  /** Late evidence may come for as long as the process lives that knows. */
+  #quietMs(): number {
+    const { records } = this.#chronicle;
+    const waited = this.#fleet.machines.some(
+      ({ name, dead }) =>
+        !dead && [...this.#work.openOf(name).keys()].some((id) => records.get(id)?.state === 'uncertain'),
+    );
+    return waited ? evidenceMs : quietMs;
+  }
+
+  /**
+   * How long all may take to end once everything is mended: what is known to be due later; the loss of what was lost (a
+   * session's life, its expiry's tick, the grace, the leader's look); the back-off of those who failed until now (an
+   * election's or an announcement's, 5 s each); then, at most twice, for one attempt may be in its middle and fail: a
+   * delivery that was lost is found (5 s during which it may be on its way, and a pass), or one whose taker died comes again
+   * (3 s), a handler runs its course, is given 2 s to settle, and its task waits for its next attempt.
+   */
+  #settlesWithinMs(): number {
+    const { size, timeoutMs, graceMs, reconcileEveryMs, dedupWindowMs } = this.#plan;
+    const lossMs = timeoutMs + 100 + graceMs + 500;
+    const roundMs = 5_000 + reconcileEveryMs + 3_000 + handlerMsMax(size) + 2_000 + 5_000;
+    const retirementMs = dedupWindowMs < lastTimersMs ? dedupWindowMs + 6_000 + reconcileEveryMs : 0;
+    const confirmationMs = this.#plan.restore === null ? 0 : this.#plan.restore.confirmedAfterMs + 10_000;
+    return Math.round(this.#dueInMs() + confirmationMs + lossMs + 10_000 + 2 * roundMs + retirementMs);
+  }
+
+  /** Until the last of what is known to be put off, by the slowest wall clock. */
+  #dueInMs(): number {
+    const slowMs = 3_000;
+    const now = this.#clock.now();
+    const records = [...this.#chronicle.records.values()].map(
+      ({ notBefore }) => (notBefore ?? 0) - now + slowMs,
+    );
+    const jobs = this.#redis.jobs.map(({ dueAt }) => dueAt - this.#chronicle.at);
+    return Math.max(0, ...records, ...jobs);
   }
 
   async #stopAll(): Promise<void> {
-    this.#chronicle.say('*', '--- everything is stopped ---');
-    const alive = this.#machines.filter(({ dead }) => !dead);
+    this.#chronicle.say('*', () => '--- everything is stopped ---');
+    const alive = this.#fleet.machines.filter(({ dead }) => !dead);
+    for (const machine of alive) machine.retiring = true;
     await this.#settles('stopping', Promise.all(alive.map(({ service }) => service?.stop())), stopMsMax);
     for (const { generation } of alive) generation.close();
     await this.#settles('closing', Promise.all(alive.map(({ client }) => client.close())), stopMsMax);
-  }
-
-  /** What is left to be done by the product. */
-  #restless(): string[] {
-    const tasks = [...this.#records().values()].filter(
-      (record) => record.state === 'waiting' || record.state === 'running' || wantsVerification(record),
-    );
-    return [
-      ...tasks.map(({ id, state }) => `${id} is ${state}`),
-      ...this.#ensemble.claims().map((path) => `${path} stands`),
-      ...(this.#underWay > 0 ? [`${this.#underWay} calls have not returned`] : []),
-    ];
-  }
-
-  #records(): ReadonlyMap<TaskId, TaskRecord> {
-    const records = new Map<TaskId, TaskRecord>();
-    for (const { id, after } of this.#chronicle.changes) {
-      if (after !== null) records.set(id, after);
+    if (alive.some(({ clock }) => clock.waiting > 0)) await this.#runFor(lastTimersMs);
+    for (const { name, clock } of alive) {
+      if (clock.waiting > 0) this.#unsettled.push(`${name} has left ${clock.waiting} timers`);
     }
-    return records;
   }
 
-  // Processes.
-
-  #alive(role: Role): Machine[] {
-    return this.#machines.filter((machine) => machine.role === role && !machine.dead && !machine.retiring);
+  /** What was killed goes on to wait, in this process, for what never comes: Node keeps the signals that somebody listens to. */
+  #bury(): void {
+    for (const { dead, service } of this.#fleet.machines) {
+      if (dead) service?.stop().catch(() => undefined);
+    }
   }
 
-  #machine(name: string, role: Role): Machine {
-    const machine = new Machine(name, role, this.#around);
-    this.#machines.push(machine);
-    return machine;
+  /** What is left to be done by the product, one thing at a time. */
+  *#restless(): Iterable<string> {
+    const { records, standing } = this.#chronicle;
+    for (const record of records.values()) {
+      const { id, state } = record;
+      const open = state === 'waiting' || state === 'running' || wantsVerification(record);
+      if (open && standing.has(id)) yield `${id} is ${state}`;
+    }
+    for (const path of this.#ensemble.claims()) yield `${path} stands`;
+    for (const { ids } of this.#redis.jobs) yield `a delivery of ${ids} is left`;
+    if (this.#fleet.starting > 0) yield `${this.#fleet.starting} processes have not started`;
+    for (const { dead, name } of this.#fleet.machines) {
+      if (dead) continue;
+      if (this.#work.isBusy(name)) yield `a handler of ${name} goes on`;
+      for (const [id, how] of this.#work.openOf(name)) {
+        if (how === 'running') yield `${name} has not said how ${id} ended`;
+      }
+    }
+    if (this.#restore?.confirmed === false) yield 'the restore is not confirmed';
+    if (this.#people.underWay > 0) yield `${this.#people.underWay} calls have not returned`;
+    if (this.#plan.dedupWindowMs > lastTimersMs) return;
+    for (const id of standing) {
+      if (records.get(id)?.finishedAt !== undefined) yield `${id} has not left the ledger`;
+    }
   }
 
-  #hire(role: 'worker' | 'scheduler'): void {
-    this.#born += 1;
-    const machine = this.#machine(`${role[0]}${this.#born}`, role);
-    const service = role === 'worker' ? this.#worker(machine) : this.#scheduler(machine);
-    machine.service = service;
-    service.start().catch((error: unknown) => {
-      this.#chronicle.say(machine.name, `did not start: ${error}`);
-      this.#replace(machine);
-    });
-  }
-
-  #worker(machine: Machine): Worker {
-    const asker = { clock: machine.clock, awake: () => machine.clock.running };
-    const id = machine.name as WorkerId;
-    return new Worker(
-      {
-        id,
-        types: this.#work.typesFor(id, machine.clock),
-        sources: ['north', 'south'].map((queue) => this.#redis.source(queue as Name, asker)),
-        concurrency: this.#random.between(1, 5),
-        drainMsMax: this.#random.pick([0, 1_000, 30_000]),
-        description: null,
-      },
-      machine.ctx,
-      machine.generation,
-    );
-  }
-
-  #scheduler(machine: Machine): Scheduler {
-    const port = this.#redis.port({ clock: machine.clock, awake: () => machine.clock.running });
-    const options = {
-      graceMs: this.#around.mutation.graceMs ?? graceMs,
-      reconcileEveryMs: 8_000,
-      dedupWindowMs: this.#dedupWindowMs,
-      historyMs: 86_400_000,
-    };
-    return new Scheduler(options, machine.name, machine.ctx, machine.generation, port);
-  }
-
-  /** Killed, and another begins after a while. */
-  #replace(machine: Machine): void {
-    const { role, retiring } = machine;
-    if (role === 'desk' || retiring) return;
-    machine.kill();
-    this.#clock.after(this.#random.between(100, 4_000), () => this.#hire(role));
-  }
-
-  /** Stopped as it should be, and another begins at once. */
   #retire(machine: Machine): void {
-    if (machine.retiring) return;
-    this.#call(machine.name, 'retire', async () => {
+    this.#people.call(machine.name, 'retire', async () => {
       await machine.retire();
       return 'it has ended';
     });
-    if (machine.role !== 'desk') this.#hire(machine.role);
   }
 
-  // Trouble.
-
-  #breakSomething(): void {
-    const random = this.#random;
-    const victim = random.pick(this.#machines.filter(({ dead }) => !dead));
-    const shortMs = random.between(20, 1_500);
-    const longMs = random.between(1_600, 7_000);
-    const forMs = random.chance(0.5) ? shortMs : longMs;
-    switch (
-      random.pick([
-        'expire',
-        'partition',
-        'silent',
-        'freeze',
-        'freeze',
-        'reply',
-        'reply',
-        'reply',
-        'flap',
-        'down',
-        'kill',
-        'atWrite',
-        'atWrite',
-        'leader',
-        'flush',
-        'away',
-        'retire',
-      ])
-    ) {
-      case 'expire':
-        return victim.whole ? victim.expire() : undefined;
-      case 'partition':
-        return victim.whole ? victim.partition(false, forMs) : undefined;
-      case 'silent':
-        return victim.whole ? victim.partition(true, forMs) : undefined;
-      case 'freeze':
-        return victim.whole && victim.role !== 'desk' ? victim.freeze(forMs) : undefined;
-      case 'reply':
-        return victim.loseNextReply(random.chance(0.5));
-      case 'flap':
-        return this.#flap(victim, random.between(2, 8));
-      case 'down':
-        return this.#down(random.chance(0.7) ? shortMs : longMs);
-      case 'kill':
-        return victim.role === 'worker' ? this.#replace(victim) : undefined;
-      case 'atWrite':
-        return this.#atNextWrite(forMs);
-      case 'leader':
-        return this.#replace(random.pick(this.#alive('scheduler').concat(victim)));
-      case 'flush':
-        this.#chronicle.broke('Redis flushed', 'redis')();
-        return this.#redis.flush();
-      case 'away':
-        return this.#redisAway(forMs);
-      case 'retire':
-        return victim.role === 'desk' ? undefined : this.#retire(victim);
-    }
-  }
-
-  /** A reply is lost, and the connection comes and goes. */
-  #flap(victim: Machine, times: number): void {
-    if (victim.dead) return;
-    victim.loseNextReply(this.#random.chance(0.7));
-    if (times === 0) return;
-    if (victim.whole) victim.partition(false, this.#random.between(20, 400));
-    this.#clock.after(this.#random.between(50, 900), () => this.#flap(victim, times - 1));
-  }
-
-  #down(forMs: number): void {
-    const over = this.#chronicle.broke('no quorum', '*');
-    this.#ensemble.down();
-    this.#clock.after(forMs, () => {
-      this.#ensemble.up();
-      over();
-    });
-  }
-
-  #redisAway(forMs: number): void {
-    const over = this.#chronicle.broke('Redis away', 'redis');
-    this.#redis.leave();
-    this.#clock.after(forMs, () => {
-      this.#redis.comeBack();
-      over();
-    });
-  }
-
-  /** The next write of some worker is applied, and the worker is killed, frozen or cut off before it learns of that. */
-  #atNextWrite(forMs: number): void {
-    const how = this.#random.pick(['kill', 'freeze', 'silent'] as const);
-    this.#ensemble.onApplied = (client) => {
-      const machine = this.#machines.find((each) => each.client === client);
-      if (machine?.role !== 'worker' || !machine.whole) return;
-      this.#ensemble.onApplied = () => undefined;
-      if (how === 'kill') this.#replace(machine);
-      else if (how === 'freeze') machine.freeze(forMs);
-      else machine.partition(true, forMs);
-    };
-  }
-
-  // What people do.
-
-  #desk(): Machine {
-    return this.#random.pick(this.#alive('desk'));
-  }
-
-  #submit(input: SubmissionInput): void {
-    const { ctx, name } = this.#desk();
-    const task = parseSubmission(input, ctx.runtime.clock.now());
-    this.#call(name, `submit ${input.id}`, async () => {
-      const outcome = await accept(ctx, task, { deadlineMs: submitMsMax });
-      if (outcome.kind === 'created' || outcome.kind === 'same') this.#acknowledged.add(task.id);
-      else if (outcome.kind === 'conflict') this.#chronicle.defects.push(`${input.id} conflicts with itself`);
-      else if (this.#chaos && this.#random.chance(0.7)) this.#at(500, () => this.#submit(input));
-      return outcome.kind;
-    });
-  }
-
-  #operate(): void {
-    const random = this.#random;
-    const { ctx, name } = this.#desk();
-    const record = this.#taskToOperateOn();
-    if (record === null) return;
-    const { id, state } = record;
-    const open = state === 'uncertain' ? (['replay', 'resolve'] as const) : (['replay', 'cancel'] as const);
-    const act = random.chance(0.9)
-      ? random.pick(open)
-      : random.pick(['replay', 'cancel', 'resolve'] as const);
-    const until = { deadlineMs: submitMsMax };
-    const as = random.pick(['completed', 'failed'] as const);
-    this.#call(name, `${act} ${id}`, async () => {
-      const done = { replay, cancel, resolve: () => resolve(ctx, id, as, 'as the operator says', until) };
-      return (await done[act](ctx, id, until)).state;
-    });
-  }
-
-  /** As often as not, one that stands still. */
-  #taskToOperateOn(): TaskRecord | null {
-    const records = [...this.#records().values()];
-    const still = records.filter(({ state }) => state === 'uncertain' || state === 'failed');
-    if (still.length > 0 && this.#random.chance(0.5)) return this.#random.pick(still);
-    return records.length === 0 ? null : this.#random.pick(records);
-  }
-
-  #call(by: string, what: string, call: () => Promise<string>): void {
-    this.#underWay += 1;
-    const told = (how: string): void => {
-      this.#underWay -= 1;
-      this.#chronicle.say(by, `${what}: ${how}`);
-    };
-    call().then(told, (error: unknown) => {
-      const expected = ['TASK_NOT_FOUND', 'MOVE_REFUSED', 'ZOOKEEPER_UNAVAILABLE', 'OUTCOME_UNKNOWN'];
-      const code = error instanceof ClaimkeeperError ? error.code : String(error);
-      if (!expected.includes(code)) this.#chronicle.defects.push(`${what}: ${code}`);
-      told(code);
+  #noteLease(id: string): void {
+    const machine = this.#fleet.machines.find(({ client }) => client.sessionId === id);
+    if (machine === undefined || machine.dead) return;
+    const { at } = this.#chronicle;
+    this.#chronicle.leases.push({
+      worker: machine.name,
+      session: id,
+      expiredAt: at,
+      distrustedAt: machine.client.trusted() ? null : at,
+      purePartition: machine.wasAwake,
     });
   }
 
   // Time.
 
   #at(inMs: number, act: () => void): void {
-    this.#clock.after(Math.round(inMs) + 1, act);
+    this.#clock.after(Math.round(inMs), act);
   }
 
   async #settles(what: string, promise: Promise<unknown>, withinMs: number): Promise<void> {
@@ -435,21 +326,15 @@ class Simulation {
       this.#unsettled.push(`${what}: ${error}`);
       settle();
     });
-    const endsAt = this.#chronicle.at + withinMs;
-    while (!settled && this.#chronicle.at < endsAt) await this.#runFor(20);
+    await this.#runFor(withinMs, () => settled);
     if (!settled) this.#unsettled.push(`${what} has not ended within ${withinMs} ms`);
   }
 
-  async #runFor(ms: number): Promise<void> {
-    const until = this.#chronicle.at + ms;
-    for (;;) {
-      const nextInMs = this.#clock.nextDueInMs();
-      const leftMs = until - this.#chronicle.at;
-      if (nextInMs === null || nextInMs > leftMs) return this.#clock.advance(leftMs);
-      await this.#clock.advance(nextInMs);
-      for (let n = 0; n < turnsPerInstant; n += 1) await this.#clock.advance(0);
-      if (this.#ensemble.zxid !== this.#zxid) this.#ensemble.lookAtClaims();
-      this.#zxid = this.#ensemble.zxid;
-    }
+  #runFor(ms: number, until: () => boolean = () => false): Promise<void> {
+    return this.#clock.advance(ms, () => {
+      this.#steps += 1;
+      if (this.#steps > stepsMax) throw new Error(`time stands still after ${this.#chronicle.at} ms`);
+      return until();
+    });
   }
 }

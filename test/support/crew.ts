@@ -157,7 +157,7 @@ export async function join(
   await ensureTree(session, treePaths);
   const generation = new Generation(session, world.runtime);
   await generation.prove();
-  const commits = new FaultyCommits(session, generation);
+  const commits = new FaultyCommits(session, generation, world.runtime.clock);
   return { peer, generation, commits, ctx: { session, commits, deliver, runtime: world.runtime } };
 }
 

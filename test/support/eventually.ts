@@ -1,16 +1,14 @@
 // eventually.ts: waiting for what must come, with a deadline. The only place of the tests that looks again after a while.
 
-const pollMs = 10;
-
 /**
- * Calls `fn` until it neither throws nor rejects; resolves with its result. After `deadlineMs` (default 10 000) it rejects
- * with `what` and the last error as its cause.
+ * Calls `fn` every `pollMs` (default 10) until it neither throws nor rejects; resolves with its result. After `deadlineMs`
+ * (default 10 000) it rejects with `what` and the last error as its cause.
  */
 export async function eventually<T>(
   fn: () => T | Promise<T>,
-  options: { deadlineMs?: number; what: string },
+  options: { deadlineMs?: number; pollMs?: number; what: string },
 ): Promise<T> {
-  const { deadlineMs = 10_000, what } = options;
+  const { deadlineMs = 10_000, pollMs = 10, what } = options;
   const deadline = performance.now() + deadlineMs;
   let last: unknown = new Error('it did not answer at all');
   while (performance.now() < deadline) {

@@ -36,6 +36,7 @@ const packageHomes: Readonly<Record<string, string>> = {
   bullmq: 'src/delivery/',
   ioredis: 'src/delivery/',
   pino: 'src/runtime/',
+  croner: 'src/domain/',
   fastify: 'src/http/',
   commander: 'src/cli/',
   'cli-progress': 'src/cli/',

@@ -10,8 +10,10 @@ export class SeededRandom implements Random {
   #c: number;
   #counter = 1;
 
-  constructor(seed: number) {
+  /** `name`: of one sequence among those of a seed; each goes on whatever is drawn from the others. */
+  constructor(seed: number, name = '') {
     let state = seed | 0;
+    for (let n = 0; n < name.length; n += 1) state = Math.imul(state ^ name.charCodeAt(n), 0x0100_0193);
     const word = (): number => {
       state = (state + 0x9e3779b9) | 0;
       let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
@@ -51,8 +53,11 @@ export class SeededRandom implements Random {
     return item;
   }
 
+  /** `count` is a multiple of four. */
   #bytes(count: number): Buffer {
-    return Buffer.from(Array.from({ length: count }, () => this.#word() & 0xff));
+    const bytes = Buffer.allocUnsafe(count);
+    for (let at = 0; at < count; at += 4) bytes.writeUInt32LE(this.#word(), at);
+    return bytes;
   }
 
   #word(): number {

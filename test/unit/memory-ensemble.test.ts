@@ -130,6 +130,70 @@ describe('the twin', () => {
     expect(await observer.read('/late')).toBeNull();
   });
 
+  test('a quorum that was never lost ends no session by coming back', async () => {
+    const { clock, ensemble, open } = world();
+    const session = open();
+    await clock.advance(50);
+    await session.write([create('/mine', 'ephemeral')]);
+    const states = record(session, clock);
+    ensemble.up();
+    await clock.advance(3 * timeoutMs);
+    expect(states).toEqual([]);
+    expect(await session.read('/mine')).not.toBeNull();
+  });
+
+  test('a follower shows what was written late, until it is asked to sync or has written itself', async () => {
+    const clock = new ManualClock();
+    const runtime: Runtime = { clock, random: systemRandom, log: silentLogger };
+    const ensemble = new MemoryEnsemble(
+      clock,
+      () => 0,
+      () => 500,
+    );
+    const writer = ensemble.open({ timeoutMs }, runtime);
+    const reader = ensemble.open({ timeoutMs, stale: true }, runtime);
+    await clock.advance(0);
+    await writer.write([create('/a')]);
+    let changed = false;
+    const watching = (): void => {
+      changed = true;
+    };
+    expect(await reader.read('/a', watching)).toBeNull();
+    expect(await writer.read('/a')).not.toBeNull();
+    await clock.advance(400);
+    expect([changed, await reader.read('/a')]).toEqual([false, null]);
+    await clock.advance(200);
+    expect(changed).toBe(true);
+    expect(await reader.read('/a')).not.toBeNull();
+    await writer.write([create('/b')]);
+    expect(await reader.read('/b')).toBeNull();
+    await reader.sync();
+    expect(await reader.read('/b')).not.toBeNull();
+    await writer.write([create('/c')]);
+    await reader.write([create('/d')]);
+    expect(await reader.read('/c')).not.toBeNull();
+  });
+
+  test.each(['requestLost', 'replyLost'] as const)(
+    'of the requests of a kind, the one meant meets its fault: %s',
+    async (how) => {
+      const { ensemble, open } = world();
+      const session = open();
+      await session.connected(timeoutMs);
+      let hits = 0;
+      const onHit = (): void => {
+        hits += 1;
+      };
+      ensemble.meddle(session, { which: ({ kind }) => kind === 'write', skip: 1, how, onHit });
+      expect(await session.read('/a')).toBeNull();
+      expect((await session.write([create('/a')])).kind).toBe('applied');
+      expect(hits).toBe(0);
+      expect((await session.write([create('/b')])).kind).toBe('unknown');
+      expect(hits).toBe(1);
+      expect(await session.read('/b')).toEqual(how === 'replyLost' ? expect.anything() : null);
+    },
+  );
+
   test('a reply can be lost before its write is applied', async () => {
     const { ensemble, open } = world();
     const session = open();

@@ -1,7 +1,7 @@
 // link.ts: one connection between a memory session and the ensemble: two queues of messages that keep their order,
 // whatever the latency of each. Owns delivery alone; what a message does is in the message.
 
-import type { Clock } from '../../runtime/index.js';
+import type { Clock, Timer } from '../../runtime/index.js';
 
 export type LatencyMs = () => number;
 
@@ -16,6 +16,11 @@ export class Link {
 
   get open(): boolean {
     return this.toClient.open;
+  }
+
+  /** Something is under way. */
+  get waiting(): boolean {
+    return this.toServer.waiting || this.toClient.waiting;
   }
 
   /** Whatever is under way is gone, and so is whatever is sent from now on. */
@@ -36,12 +41,15 @@ export class Link {
   }
 }
 
-class Pipe {
+type Message = { readonly at: number; readonly deliver: () => void };
+
+export class Pipe {
   readonly #clock: Clock;
   readonly #latencyMs: LatencyMs;
-  #messages: (() => void)[] = [];
-  /** Messages whose time came while the pipe was frozen. */
-  #overdue = 0;
+  #messages: Message[] = [];
+  /** When the last message sent arrives: none overtakes another. */
+  #lastAt = 0;
+  #timer: Timer | null = null;
   #frozen = false;
   open = true;
 
@@ -50,32 +58,69 @@ class Pipe {
     this.#latencyMs = latencyMs;
   }
 
-  send(message: () => void): void {
+  get waiting(): boolean {
+    return this.#messages.length > 0;
+  }
+
+  send(deliver: () => void): void {
     if (!this.open) return;
-    this.#messages.push(message);
-    this.#clock.after(this.#latencyMs(), () => this.#arrive(), { keepAlive: true });
+    this.#lastAt = Math.max(this.#lastAt, this.#clock.monotonic() + this.#latencyMs());
+    this.#messages.push({ at: this.#lastAt, deliver });
+    this.#arm();
+  }
+
+  /** What is sent from now on arrives later by `ms`. */
+  stall(ms: number): void {
+    this.#lastAt = Math.max(this.#lastAt, this.#clock.monotonic()) + ms;
+  }
+
+  /** What is under way arrives now. */
+  hasten(): void {
+    this.#messages = this.#messages.map(({ deliver }) => ({ at: 0, deliver }));
+    this.#lastAt = 0;
+    this.#arrive();
   }
 
   cut(): void {
     this.open = false;
     this.#messages = [];
+    this.#disarm();
   }
 
   freeze(): void {
     this.#frozen = true;
+    this.#disarm();
   }
 
   thaw(): void {
     this.#frozen = false;
-    while (this.#overdue > 0 && this.open && !this.#frozen) {
-      this.#overdue -= 1;
-      this.#arrive();
-    }
+    this.#arrive();
   }
 
-  /** The time of *some* message came: the oldest arrives, so that no message overtakes another. */
+  /** One timer for all that is under way. */
+  #arm(): void {
+    const [first] = this.#messages;
+    if (this.#timer !== null || this.#frozen || first === undefined) return;
+    const inMs = Math.max(0, first.at - this.#clock.monotonic());
+    const due = (): void => {
+      this.#timer = null;
+      this.#arrive();
+    };
+    this.#timer = this.#clock.after(inMs, due, { keepAlive: true });
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
   #arrive(): void {
-    if (this.#frozen) this.#overdue += 1;
-    else this.#messages.shift()?.();
+    const now = this.#clock.monotonic();
+    for (let first = this.#messages[0]; first !== undefined; first = this.#messages[0]) {
+      if (this.#frozen || first.at > now) break;
+      this.#messages.shift();
+      first.deliver();
+    }
+    this.#arm();
   }
 }

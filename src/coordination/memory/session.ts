@@ -33,17 +33,26 @@ export type Welcome =
   /** The server is older than what this client has seen: it refuses the connection (trap 16). */
   | { readonly kind: 'behind' };
 
+/** A request as it arrives at the ensemble. */
+export type Request =
+  | { readonly kind: 'write'; readonly ops: readonly WriteOp[] }
+  | { readonly kind: 'read' | 'children'; readonly path: string }
+  | { readonly kind: 'sync' | 'bye' };
+
 /** What a session may ask of the ensemble; each call but `dial` and `hangUp` is made by a message that arrived there. */
 export interface MemoryServer {
-  readonly zxid: bigint;
+  /** The newest that this client can know. */
+  zxidOf(client: MemorySession): bigint;
   /** Null while it cannot be reached; `reachable()` is called when it can. */
   dial(client: MemorySession): Link | null;
   hangUp(client: MemorySession): void;
   hello(client: MemorySession, hello: Hello): Welcome;
-  /** Null: the reply is lost, and the link with it. */
-  write(client: MemorySession, id: SessionId, ops: readonly WriteOp[]): Applied | Refused | null;
-  read(path: string, watch: Watch | null): Znode | null;
-  children(path: string, watch: Watch | null): string[] | null;
+  /** Null: the request or its reply is lost, and the link with it. */
+  serve<T>(client: MemorySession, request: Request, answer: () => T): { readonly answer: T } | null;
+  write(client: MemorySession, id: SessionId, ops: readonly WriteOp[]): Applied | Refused;
+  read(client: MemorySession, path: string, watch: Watch | null): Znode | null;
+  children(client: MemorySession, path: string, watch: Watch | null): string[] | null;
+  sync(client: MemorySession): bigint;
   bye(id: SessionId): void;
   /** The client is closed and will not come back. */
   leave(client: MemorySession): void;
@@ -54,12 +63,16 @@ type Exchange<T> =
   | { readonly kind: 'lost'; readonly why: string }
   | { readonly kind: 'notSent'; readonly why: string };
 
+type Pending = { readonly until: number; readonly settle: (lost: { kind: 'lost'; why: string }) => void };
+
 export class MemorySession implements Session {
   readonly timeoutMs: number;
   readonly #server: MemoryServer;
   readonly #runtime: Runtime;
   readonly #events = new Emitter<SessionEvents>();
-  readonly #pending = new Set<(exchange: { kind: 'lost'; why: string }) => void>();
+  readonly #pending = new Set<Pending>();
+  /** One timer for the deadlines of all that is pending. */
+  #deadline: { readonly at: number; readonly timer: Timer } | null = null;
   readonly #watches = new Set<Watch>();
   #state: SessionState = 'connecting';
   #sessionId: SessionId | null = null;
@@ -98,7 +111,7 @@ export class MemorySession implements Session {
   }
 
   async prove(deadlineMs = this.timeoutMs): Promise<boolean> {
-    const exchange = await this.#exchange(() => null, deadlineMs);
+    const exchange = await this.#exchange({ kind: 'sync' }, () => this.#server.sync(this), deadlineMs);
     return exchange.kind === 'answered';
   }
 
@@ -106,24 +119,34 @@ export class MemorySession implements Session {
     if (options.session !== undefined && options.session !== this.#sessionId) {
       return { kind: 'notSent', why: `session ${options.session} is over` };
     }
-    const exchange = await this.#exchange((id) => this.#server.write(this, id, ops), options.deadlineMs);
-    if (exchange.kind === 'notSent') return exchange;
-    if (exchange.kind === 'lost' || exchange.answer === null) {
-      return { kind: 'unknown', why: exchange.kind === 'lost' ? exchange.why : 'the reply was lost' };
+    const request = { kind: 'write', ops } as const;
+    const exchange = await this.#exchange(
+      request,
+      (id) => this.#server.write(this, id, ops),
+      options.deadlineMs,
+    );
+    switch (exchange.kind) {
+      case 'answered':
+        return exchange.answer;
+      case 'lost':
+        return { kind: 'unknown', why: exchange.why };
+      case 'notSent':
+        return exchange;
     }
-    return exchange.answer;
   }
 
   read(path: string, watcher?: WatchListener): Promise<Znode | null> {
-    return this.#ask(`data:${path}`, watcher, (watch) => this.#server.read(path, watch));
+    return this.#ask({ kind: 'read', path }, watcher, (watch) => this.#server.read(this, path, watch));
   }
 
   children(path: string, watcher?: WatchListener): Promise<string[] | null> {
-    return this.#ask(`children:${path}`, watcher, (watch) => this.#server.children(path, watch));
+    return this.#ask({ kind: 'children', path }, watcher, (watch) =>
+      this.#server.children(this, path, watch),
+    );
   }
 
   sync(): Promise<bigint> {
-    return this.#ask('data:/', undefined, () => this.#server.zxid);
+    return this.#ask({ kind: 'sync' }, undefined, () => this.#server.sync(this));
   }
 
   on<Kind extends keyof SessionEvents>(
@@ -181,7 +204,7 @@ export class MemorySession implements Session {
     this.#link = null;
     this.#heardAt ??= this.#runtime.clock.monotonic();
     this.#noticing?.cancel();
-    for (const settle of [...this.#pending]) settle({ kind: 'lost', why });
+    for (const { settle } of [...this.#pending]) settle({ kind: 'lost', why });
     if (this.#state === 'connected') {
       this.#losing = this.#after(this.#heardAt + this.timeoutMs - this.#runtime.clock.monotonic(), () => {
         this.#lose(`no connection for the session timeout, ${this.timeoutMs} ms`);
@@ -247,66 +270,114 @@ export class MemorySession implements Session {
   }
 
   async #close(): Promise<void> {
-    const ending = this.#exchange((id) => this.#server.bye(id));
+    const ending = this.#exchange({ kind: 'bye' }, (id) => this.#server.bye(id));
     this.#losing?.cancel();
     this.#noticing?.cancel();
     this.#watches.clear();
     this.#enter('closed', 'closed by the application');
     await ending;
-    for (const settle of [...this.#pending]) settle({ kind: 'lost', why: 'the session was closed' });
+    for (const { settle } of [...this.#pending]) settle({ kind: 'lost', why: 'the session was closed' });
+    this.#deadline?.timer.cancel();
     this.#server.leave(this);
   }
 
-  #exchange<T>(serve: (id: SessionId) => T, deadlineMs = this.timeoutMs): Promise<Exchange<T>> {
+  #exchange<T>(
+    request: Request,
+    serve: (id: SessionId) => T,
+    deadlineMs = this.timeoutMs,
+  ): Promise<Exchange<T>> {
+    return new Promise((resolve) => this.#send(request, serve, deadlineMs, resolve));
+  }
+
+  /** `settled` is called once, and not within this call unless nothing is sent. */
+  #send<T>(
+    request: Request,
+    serve: (id: SessionId) => T,
+    deadlineMs: number,
+    settled: (exchange: Exchange<T>) => void,
+  ): void {
     const link = this.#link;
     const id = this.#sessionId;
     if (this.#state !== 'connected' || link === null || id === null) {
-      return Promise.resolve({ kind: 'notSent', why: `the session is ${this.#state}` });
+      settled({ kind: 'notSent', why: `the session is ${this.#state}` });
+      return;
     }
-    return new Promise((resolve) => {
-      const settle = (exchange: Exchange<T>): void => {
-        timer.cancel();
-        this.#pending.delete(settle);
-        resolve(exchange);
-      };
-      const timer = this.#after(deadlineMs, () =>
-        settle({ kind: 'lost', why: `no reply within ${deadlineMs} ms` }),
-      );
-      this.#pending.add(settle);
-      link.toServer.send(() => {
-        const answer = serve(id);
-        const zxid = this.#server.zxid;
-        link.toClient.send(() => {
-          if (zxid > this.#zxidSeen) this.#zxidSeen = zxid;
-          settle({ kind: 'answered', answer });
-        });
+    const settle = (exchange: Exchange<T>): void => {
+      if (this.#pending.delete(pending)) settled(exchange);
+    };
+    const pending = { until: this.#runtime.clock.monotonic() + deadlineMs, settle };
+    this.#pending.add(pending);
+    this.#watchDeadline(pending.until);
+    link.toServer.send(() => {
+      const served = this.#server.serve(this, request, () => serve(id));
+      if (served === null) return;
+      const zxid = this.#server.zxidOf(this);
+      link.toClient.send(() => {
+        if (zxid > this.#zxidSeen) this.#zxidSeen = zxid;
+        settle({ kind: 'answered', answer: served.answer });
       });
     });
   }
 
+  #watchDeadline(at: number): void {
+    if (this.#deadline !== null && this.#deadline.at <= at) return;
+    this.#deadline?.timer.cancel();
+    const timer = this.#after(at - this.#runtime.clock.monotonic(), () => {
+      this.#deadline = null;
+      const now = this.#runtime.clock.monotonic();
+      for (const { until, settle } of [...this.#pending]) {
+        if (until <= now) settle({ kind: 'lost', why: 'no reply in time' });
+        else this.#watchDeadline(until);
+      }
+    });
+    this.#deadline = { at, timer };
+  }
+
   /** Asks until it is answered, over reconnects and sessions, for at most the session timeout. */
-  async #ask<T>(
-    key: WatchKey,
+  #ask<T>(
+    request: Request,
     listener: WatchListener | undefined,
     serve: (watch: Watch | null) => T,
   ): Promise<T> {
     const until = this.#runtime.clock.monotonic() + this.timeoutMs;
-    for (;;) {
-      const leftMs = until - this.#runtime.clock.monotonic();
+    return new Promise((resolve, reject) => {
       // Sent within this call where it can be: requests keep their order.
-      if (this.#state !== 'connected') await this.connected(leftMs);
-      const session = this.#sessionId;
-      const watch = listener === undefined || session === null ? null : { key, session, listener };
-      if (watch !== null) this.#watches.add(watch);
-      const exchange = await this.#exchange(() => serve(watch), leftMs);
-      if (exchange.kind === 'answered') {
-        if (watch !== null && exchange.answer === null && key.startsWith('children:'))
-          this.#watches.delete(watch);
-        return exchange.answer;
-      }
-      if (watch !== null) this.#watches.delete(watch);
-      if (this.#runtime.clock.monotonic() >= until) throw unavailable(`no answer: ${exchange.why}`);
-    }
+      const ask = (): void => {
+        const leftMs = until - this.#runtime.clock.monotonic();
+        if (this.#state === 'connected') this.#askOnce(request, listener, serve, leftMs, answered);
+        else this.connected(leftMs).then(ask, reject);
+      };
+      const answered = (exchange: Exchange<T>): void => {
+        if (exchange.kind === 'answered') resolve(exchange.answer);
+        else if (this.#runtime.clock.monotonic() < until) queueMicrotask(ask);
+        else reject(unavailable(`no answer: ${exchange.why}`));
+      };
+      ask();
+    });
+  }
+
+  #askOnce<T>(
+    request: Request,
+    listener: WatchListener | undefined,
+    serve: (watch: Watch | null) => T,
+    deadlineMs: number,
+    answered: (exchange: Exchange<T>) => void,
+  ): void {
+    const session = this.#sessionId;
+    const watch =
+      listener === undefined || session === null ? null : { key: keyOf(request), session, listener };
+    if (watch !== null) this.#watches.add(watch);
+    this.#send(
+      request,
+      () => serve(watch),
+      deadlineMs,
+      (exchange) => {
+        const stands =
+          exchange.kind === 'answered' && (exchange.answer !== null || request.kind !== 'children');
+        if (watch !== null && !stands) this.#watches.delete(watch);
+        answered(exchange);
+      },
+    );
   }
 
   #enter(state: SessionState, cause: string): void {
@@ -318,6 +389,12 @@ export class MemorySession implements Session {
   #after(delayMs: number, fn: () => void): Timer {
     return this.#runtime.clock.after(Math.max(0, delayMs), fn, { keepAlive: true });
   }
+}
+
+function keyOf(request: Request): WatchKey {
+  if (request.kind === 'read') return `data:${request.path}`;
+  if (request.kind === 'children') return `children:${request.path}`;
+  throw new Error(`a ${request.kind} is not watched`);
 }
 
 /** What the lease keeps back for clocks that disagree. */

@@ -78,6 +78,12 @@ export class ZnodeTree {
   }
 
   read(path: string): Znode | null {
+    const node = this.look(path);
+    return node === null ? null : { data: Buffer.from(node.data), stat: node.stat };
+  }
+
+  /** As {@link read}, for who writes nothing into the data: it is the tree's own, and the same one until it changes. */
+  look(path: string): Znode | null {
     const node = this.#nodes.get(path);
     if (node === undefined) return null;
     const stat: Stat = {
@@ -87,7 +93,7 @@ export class ZnodeTree {
       ephemeralOwner: node.owner,
       numChildren: node.children.size,
     };
-    return { data: Buffer.from(node.data), stat };
+    return { data: node.data, stat };
   }
 
   children(path: string): string[] | null {

@@ -1,0 +1,54 @@
+// commits.test.ts: what transactions that share a multi cost each other when some of them are refused.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { WriteOutcome } from '../../src/coordination/index.js';
+import { join, type Party } from '../support/crew.js';
+import { memoryWorld } from '../support/memory-world.js';
+import type { World } from '../support/world.js';
+
+let world: World;
+let party: Party;
+beforeAll(async () => {
+  world = await memoryWorld();
+  party = await join(world, () => undefined);
+});
+afterAll(() => world.close());
+
+const together = 200;
+
+/** Makes that many nodes at once, of which every `nth` is there already; resolves with their outcomes and the multis it took. */
+async function made(
+  name: string,
+  nth: number,
+): Promise<{ outcomes: WriteOutcome['kind'][]; multis: number }> {
+  const { commits } = party;
+  const create = (i: number): Promise<WriteOutcome> =>
+    commits.commit(
+      [{ kind: 'create', path: `/tasks/00/${name}${i}`, data: Buffer.alloc(0), mode: 'persistent' }],
+      { lane: 'write' },
+    );
+  const all = Array.from({ length: together }, (_, i) => i);
+  await Promise.all(all.filter((i) => i % nth === nth - 1).map(create));
+  const before = commits.stats.multis;
+  const outcomes = await Promise.all(all.map(create));
+  return { outcomes: outcomes.map(({ kind }) => kind), multis: commits.stats.multis - before };
+}
+
+test('one in a hundred refused: the others still go together', async () => {
+  const { outcomes, multis } = await made('few', 100);
+  expect(outcomes.filter((kind) => kind === 'refused')).toHaveLength(2);
+  expect(outcomes.filter((kind) => kind === 'applied')).toHaveLength(together - 2);
+  expect(multis).toBeLessThan(20);
+});
+
+test('every other one refused: hardly more multis than transactions', async () => {
+  const { outcomes, multis } = await made('half', 2);
+  expect(outcomes.filter((kind) => kind === 'refused')).toHaveLength(together / 2);
+  expect(multis).toBeLessThan(1.6 * together);
+});
+
+test('all refused: about a multi each', async () => {
+  const { outcomes, multis } = await made('all', 1);
+  expect(new Set(outcomes)).toEqual(new Set(['refused']));
+  expect(multis).toBeLessThan(1.1 * together);
+});

@@ -1,0 +1,111 @@
+// people.ts: those who submit tasks and operate on them, at the desks of a simulation. Owns what they were answered.
+
+import {
+  ClaimkeeperError,
+  parseSubmission,
+  type SubmissionInput,
+  type TaskId,
+  type TaskRecord,
+} from '../../src/domain/index.js';
+import { accept, cancel, replay, resolve } from '../../src/ledger/index.js';
+import { SeededRandom } from '../support/seeded-random.js';
+import type { Fleet } from './fleet.js';
+import type { Machine, World } from './machine.js';
+import type { PlannedSubmit } from './plan.js';
+import type { Act } from './trouble.js';
+
+export const callMsMax = 6_000;
+const expectedErrors = ['TASK_NOT_FOUND', 'MOVE_REFUSED', 'ZOOKEEPER_UNAVAILABLE', 'OUTCOME_UNKNOWN'];
+const deed = { replay, cancel } as const;
+
+export class People {
+  readonly #world: World;
+  readonly #fleet: Fleet;
+  readonly #random: SeededRandom;
+  readonly #inputs: ReadonlyMap<number, SubmissionInput>;
+  readonly acknowledged = new Set<TaskId>();
+  /** Calls that have not returned. */
+  underWay = 0;
+  /** They try again what was not answered. */
+  patient = true;
+
+  constructor(world: World, fleet: Fleet) {
+    this.#world = world;
+    this.#fleet = fleet;
+    this.#random = new SeededRandom(world.plan.seed, 'people');
+    this.#inputs = new Map(world.plan.tasks.map(({ n, input }) => [n, input]));
+  }
+
+  submit(planned: PlannedSubmit): void {
+    for (const n of planned.tasks) {
+      const input = this.#inputs.get(n);
+      if (input !== undefined) this.#submitOne(planned, n, input);
+    }
+  }
+
+  operate({ by, act, as, which }: Act): void {
+    const desk = this.#desk(by);
+    const record = this.#taskToOperateOn(which);
+    if (record === null) return;
+    const { id, state } = record;
+    const likely = state === 'waiting' || state === 'running' ? 'cancel' : which < 0.5 ? 'replay' : 'resolve';
+    const doing = act === 'likely' ? likely : act;
+    const { ctx } = desk;
+    const until = { deadlineMs: callMsMax };
+    this.call(desk.name, `${doing} ${id}`, async () => {
+      const done =
+        doing === 'resolve'
+          ? await resolve(ctx, id, as, 'as the operator says', until)
+          : await deed[doing](ctx, id, until);
+      return done.state;
+    });
+  }
+
+  /** What is called, and how it ended; an error that was not to be expected is a defect. */
+  call(by: string, what: string, call: () => Promise<string>): void {
+    const { chronicle } = this.#world;
+    this.underWay += 1;
+    const told = (how: string): void => {
+      this.underWay -= 1;
+      chronicle.say(by, () => `${what}: ${how}`);
+    };
+    call().then(told, (error: unknown) => {
+      const code = error instanceof ClaimkeeperError ? error.code : String(error);
+      if (!expectedErrors.includes(code)) chronicle.defects.push(`${what}: ${code}`);
+      told(code);
+    });
+  }
+
+  #submitOne(planned: PlannedSubmit, n: number, input: SubmissionInput): void {
+    const { chronicle, clock } = this.#world;
+    const { ctx, name } = this.#desk(planned.by);
+    const said = planned.altered ? { ...input, payload: 'something else' } : input;
+    const task = parseSubmission(said, ctx.runtime.clock.now());
+    this.call(name, `submit ${task.id}${planned.altered ? ', altered' : ''}`, async () => {
+      const { kind } = await accept(ctx, task, { deadlineMs: callMsMax });
+      const answer = kind === 'unavailable' ? 'unanswered' : kind;
+      chronicle.submits.push({ task: task.id, body: task.hash, answer });
+      if (kind === 'created' || kind === 'same') this.acknowledged.add(task.id);
+      if (kind === 'unavailable' && this.patient && this.#random.chance(0.7))
+        clock.after(300, () => this.submit({ ...planned, tasks: [n] }));
+      return kind;
+    });
+  }
+
+  #desk(by: number): Machine {
+    const desks = this.#fleet.alive('desk');
+    const desk = desks[by % desks.length];
+    if (desk === undefined) throw new Error('nobody is at the desks');
+    return desk;
+  }
+
+  /** As often as not, one that stands still. */
+  #taskToOperateOn(which: number): TaskRecord | null {
+    const records = [...this.#world.chronicle.records.values()];
+    const still = records.filter(
+      ({ state }) => state === 'uncertain' || state === 'failed' || state === 'cancelled',
+    );
+    const among = still.length > 0 && (which * 10) % 1 < 0.6 ? still : records;
+    return among[Math.floor(which * among.length)] ?? null;
+  }
+}
