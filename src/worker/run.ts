@@ -86,8 +86,13 @@ export class Run {
     return !this.#disowned && this.#phase !== 'over' && this.#held.record.state === 'running';
   }
 
-  /** Under a new claim after the session changed. */
+  /**
+   * Under a new claim after the session changed. The word of it may come late, its reply having been lost: what this run has
+   * written since is newer, and it goes on from that; the claim is then one that nothing runs under.
+   */
   readopted(held: Held, hold: Hold): void {
+    const { record, version } = this.#held;
+    if (held.record.nonce !== record.nonce || held.version <= version) return;
     this.#held = held;
     this.#hold = hold;
   }

@@ -41,6 +41,7 @@ export function tell(evidence: Evidence): Telling {
     transcript: [],
     submits: answers.filter(({ call }) => call === 'submit').map(submitOf),
     leases: leasesOf(evidence, cast, told),
+    schedules: new Map(),
     settling: settlingOf(evidence, records, changes),
     ledger: new Map(
       evidence.ledger.map(({ version, record }) => {

@@ -521,7 +521,7 @@ test('a thousand schedules that are due together fire in few transactions', asyn
   await on.pass(1);
   expect(hints).toHaveLength(1_000);
   expect(party.commits.stats.multis).toBeLessThan(40);
-});
+}, 60_000);
 
 test('while nothing is scheduled the leader asks for nothing', async () => {
   const on = await stage();

@@ -48,7 +48,7 @@ const obeyed = { answer: ['done', 'OUTCOME_UNKNOWN'] };
 
 type Row = Partial<Record<Fault, End>>;
 
-const faults: readonly Fault[] = [
+export const faults: readonly Fault[] = [
   'killed before',
   'killed after',
   'frozen before',
@@ -100,7 +100,7 @@ const park: Readonly<Record<StepName, Row>> = {
     'killed after': uncertain,
     // The claim never came to be: its request went with the session.
     'frozen before': once,
-    // It holds a claim that is gone: the lease keeps it from calling the handler, and its word counts as evidence.
+    // It may have the answer, but not trust it any more: it runs nothing under the claim, and gives the task back.
     'frozen after': once,
     'lost, not applied': once,
     'lost, applied': once,
@@ -176,7 +176,8 @@ const park: Readonly<Record<StepName, Row>> = {
   },
   'stopping: handler runs': { 'killed after': uncertainAfterEffect, 'frozen after': once },
   'stopping: withdrawn': alike(once),
-  'stopping: claims closed': alike(once),
+  // The leader may be quicker, and what is gone cannot be deleted: there is no other side.
+  'stopping: claims closed': { 'killed before': once, 'frozen before': once, 'lost, not applied': once },
   'stopping: session closed': alike(once),
 };
 

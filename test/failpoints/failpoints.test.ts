@@ -7,13 +7,19 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalServer, startRedis, startZooKeeper } from '../../infra/servers.js';
 import { openSession } from '../../src/coordination/index.js';
-import { cells } from './cells.js';
+import { cells, faults } from './cells.js';
 import { bundleHost, Hosts } from './hosts.js';
 import { startOutside } from './outside.js';
-import { type Cell, differences, type Observation, play, sharedDedupWindowMs, Turns } from './play.js';
+import {
+  type Cell,
+  differences,
+  type Observation,
+  type Played,
+  play,
+  sharedDedupWindowMs,
+  Turns,
+} from './play.js';
 import { openGrounds, runtime, steadyTimeoutMs, type Theatre } from './stage.js';
-
-type Played = { readonly observed: Observation | Error; readonly ms: number };
 
 /** Two cores have them done soonest. */
 const busyAtOnce = 8;
@@ -46,10 +52,7 @@ describe('the failpoint matrix', () => {
     const turns = new Turns(busyAtOnce);
     const wanted = new Set(suite.tasks.flatMap(({ mode, name }) => (mode === 'run' ? [name] : [])));
     for (const cell of cells.filter((each) => wanted.has(titleOf(each)))) {
-      played.set(
-        cell,
-        timed(() => play(cell, theatre, shared, turns)),
-      );
+      played.set(cell, play(cell, theatre, shared, turns));
     }
   });
 
@@ -97,19 +100,25 @@ async function stopAll(servers: readonly LocalServer[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()));
 }
 
-async function timed(act: () => Promise<Observation>): Promise<Played> {
-  const since = performance.now();
-  const observed = await act().catch((error: Error) => error);
-  return { observed, ms: Math.round(performance.now() - since) };
+/** A row per step and policy: how each fault ended, with the attempts that had an effect. */
+function tableOf(all: readonly (readonly [Cell, Played])[]): string {
+  const rows = new Map<string, Record<string, string>>();
+  for (const [cell, result] of all) {
+    const name = `${cell.step}, ${cell.policy}`;
+    rows.set(name, { ...rows.get(name), [cell.fault]: shown(cell, result) });
+  }
+  const header = ['', ...faults];
+  const lines = [...rows].map(([name, ends]) => [name, ...faults.map((fault) => ends[fault] ?? '')]);
+  const widths = header.map((_, i) => Math.max(...[header, ...lines].map((line) => (line[i] ?? '').length)));
+  const text = [header, ...lines].map((line) =>
+    line.map((each, i) => each.padEnd(widths[i] ?? 0)).join('  '),
+  );
+  return `\n${text.join('\n')}\n${all.length} cells`;
 }
 
-function tableOf(all: readonly (readonly [Cell, Played])[]): string {
-  const rows = all.map(([cell, { observed, ms }]) => {
-    const end =
-      observed instanceof Error
-        ? observed.message
-        : `${observed.state}, effects [${observed.effects}], ${differences(cell.expected, observed).join('; ') || 'as demanded'}`;
-    return `${titleOf(cell).padEnd(56)} ${end} (${ms} ms)`;
-  });
-  return `\n${rows.join('\n')}\n${all.length} cells`;
+function shown({ expected }: Cell, { observed, ms }: Played): string {
+  const seconds = `${(ms / 1_000).toFixed(1)} s`;
+  if (observed instanceof Error) return `✗ ${observed.message} ${seconds}`;
+  const mark = differences(expected, observed).length === 0 ? '' : '✗ ';
+  return `${mark}${observed.state} [${observed.effects}] ${seconds}`;
 }

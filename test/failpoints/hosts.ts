@@ -23,7 +23,7 @@ const ps = promisify(execFile);
 
 /** The host and all it imports in one file: it starts in half the time, and many are started. */
 export async function bundleHost(folder: string): Promise<string> {
-  const input = process.env.FP_INPUT ?? fileURLToPath(new URL('./host.mjs', import.meta.url));
+  const input = fileURLToPath(new URL('./host.mjs', import.meta.url));
   const file = join(folder, 'host.mjs');
   const bundle = await rolldown({ input, platform: 'node' });
   await bundle.write({ file, format: 'esm', codeSplitting: false });

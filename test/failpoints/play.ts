@@ -71,10 +71,8 @@ export class Turns {
 const reachMsMax = 60_000;
 /** A delivery whose taker died comes again within about 20 s. */
 const endMsMax = 60_000;
-/** Of victims that die or freeze: as little as the server grants and a slow machine bears. */
-const mortalTimeoutMs = 2_000;
-/** Of victims that must keep their session. */
-const lastingTimeoutMs = 4_000;
+/** Of victims: none loses its session but where a fault takes it, however slow the machine. */
+const sessionTimeoutMs = 4_000;
 /** Long beyond the matrix: no record leaves the ledger but where that is the step. */
 export const sharedDedupWindowMs = 3_600_000;
 
@@ -90,38 +88,46 @@ export function differences(expected: Outcome, observed: Observation): string[] 
     .map((key) => `${key}: ${JSON.stringify(observed[key])}, not ${JSON.stringify(demanded[key])}`);
 }
 
-export async function play(
+export type Played = { readonly observed: Observation | Error; readonly ms: number };
+
+/** `ms`: since its turn came. Never rejects. */
+export async function play(cell: Cell, theatre: Theatre, shared: Grounds, turns: Turns): Promise<Played> {
+  const on: { since: number; stage?: Stage } = { since: performance.now() };
+  const observed = await perform(cell, theatre, shared, turns, on).catch((error: Error) => error);
+  const ms = Math.round(performance.now() - on.since);
+  const isSound = !(observed instanceof Error) && differences(cell.expected, observed).length === 0;
+  const closed = await on.stage?.close(isSound).catch((error: Error) => error);
+  return { observed: closed ?? observed, ms };
+}
+
+async function perform(
   cell: Cell,
   theatre: Theatre,
   shared: Grounds,
   turns: Turns,
+  on: { since: number; stage?: Stage },
 ): Promise<Observation> {
   const step: Step = steps[cell.step];
-  let stage: Stage | null = null;
-  let isSound = false;
-  try {
-    const { opened, struck } = await turns.take(async () => {
-      const dedupWindowMs = step.dedupWindowMs ?? sharedDedupWindowMs;
-      const options = { policy: cell.policy, ...conditionsOf(cell, step), dedupWindowMs };
-      const opened = await Stage.open(theatre, options, step.isAlone === true ? null : shared);
-      stage = opened;
-      const struck = await within(step.reach(opened), reachMsMax, `${cell.step} is reached`);
-      await strike(cell, opened, struck);
-      return { opened, struck };
-    });
-    await goOn(cell, opened, struck);
-    const observed = await end(cell, opened, step);
-    isSound = differences(cell.expected, observed).length === 0;
-    return observed;
-  } finally {
-    await (stage as Stage | null)?.close(isSound);
-  }
+  const { stage, struck } = await turns.take(async () => {
+    on.since = performance.now();
+    const options = {
+      policy: cell.policy,
+      side: sideOf(cell.fault),
+      sessionTimeoutMs: step.sessionTimeoutMs ?? sessionTimeoutMs,
+      dedupWindowMs: step.dedupWindowMs ?? sharedDedupWindowMs,
+    };
+    const stage = await Stage.open(theatre, options, step.isAlone === true ? null : shared);
+    on.stage = stage;
+    const struck = await within(step.reach(stage), reachMsMax, `${cell.step} is reached`);
+    await strike(cell, stage, struck);
+    return { stage, struck };
+  });
+  await goOn(cell, stage, struck);
+  return end(cell, stage, step);
 }
 
-function conditionsOf({ fault }: Cell, step: Step): { side: Side; sessionTimeoutMs: number } {
-  const isBefore = ['killed before', 'frozen before', 'lost, not applied'].includes(fault);
-  const timeoutMs = fault.startsWith('lost') ? lastingTimeoutMs : mortalTimeoutMs;
-  return { side: isBefore ? 'before' : 'after', sessionTimeoutMs: step.sessionTimeoutMs ?? timeoutMs };
+function sideOf(fault: Fault): Side {
+  return ['killed before', 'frozen before', 'lost, not applied'].includes(fault) ? 'before' : 'after';
 }
 
 async function strike({ fault }: Cell, stage: Stage, { hold, on }: Struck): Promise<void> {

@@ -21,7 +21,7 @@ export type Step = {
   readonly reach: (stage: Stage) => Promise<Struck>;
   /** When the rest of the fleet begins to run tasks: as soon as the fault is there unless set. */
   readonly restWorks?: 'after the answer';
-  /** Needs a session that expires, whatever the fault. */
+  /** For a step that is reached only once a session, or a deadline of its length, is over. */
   readonly sessionTimeoutMs?: number;
   /** Is about who leads, or needs a tree that nobody leads yet. */
   readonly isAlone?: boolean;
@@ -302,7 +302,7 @@ export const steps = {
   },
   released: { reach: claimedAndStopping },
   'claim deleted': { reach: stoppingBeforeRetry },
-  readopted: { reach: readopting, sessionTimeoutMs: 2_000, isAlone: true },
+  readopted: { reach: readopting, sessionTimeoutMs: 3_000, isAlone: true },
   'stray given back': {
     reach: auditing((stage) => multi(sets(stage, 'waiting'))),
     sessionTimeoutMs: 3_000,

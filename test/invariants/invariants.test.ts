@@ -6,6 +6,7 @@ import {
   type EpochMs,
   type Nonce,
   newRecord,
+  parseSchedule,
   parseSubmission,
   type RecordEvent,
   resolvePolicy,
@@ -361,6 +362,16 @@ const cases: readonly (readonly [Name, what: string, story: Story])[] = [
     'I10 one task per schedule and tick',
     'the same tick twice',
     made('report@2026-01-02T03:04:00Z', 'report@2026-01-02T03:04:00Z'),
+  ],
+  [
+    'I10 one task per schedule and tick',
+    'a moment that is no tick',
+    {
+      ...made('report@2026-01-02T03:04:01Z'),
+      schedules: new Map([
+        ['report', parseSchedule({ id: 'report', cron: '* * * * *', task: { type: 't' } }).content],
+      ]),
+    },
   ],
   [
     'I12 all is over in time once everything is mended',

@@ -1,7 +1,16 @@
 // invariants.ts: what must be true of every story. Pure: a story in, what was checked and what was violated out. The record's
 // moves are judged twice: by the product's table, and by what must have been true around each (who, when, under which claim).
 
-import { type RecordEvent, type State, type TaskId, type TaskRecord, table } from '../../src/domain/index.js';
+import {
+  type EpochMs,
+  nextTicks,
+  type RecordEvent,
+  type ScheduleContent,
+  type State,
+  type TaskId,
+  type TaskRecord,
+  table,
+} from '../../src/domain/index.js';
 import type { Change, Effect, Start, Story } from './story.js';
 
 type Kind = RecordEvent['kind'] | 'accepted' | 'retired';
@@ -402,8 +411,16 @@ function onePerTick(story: Story, tally: Tally): void {
     const other = fired.get(name);
     tally.check(other === undefined, () => `${id} is the tick of ${other}`);
     tally.check(made <= 1, () => `${id} was made ${made} times`);
+    const definition = story.schedules?.get(schedule);
+    if (definition !== undefined)
+      tally.check(isTick(definition, tick), () => `${id} is no tick of ${definition.cron}`);
     fired.set(name, id);
   }
+}
+
+function isTick(definition: ScheduleContent, tick: string): boolean {
+  const at = Date.parse(tick);
+  return nextTicks(definition, (at - 1) as EpochMs, 1)[0] === at;
 }
 
 function settles({ settling }: Story, tally: Tally): void {

@@ -5,7 +5,7 @@
 // What a source cannot see is null, or left out where the whole of it is meant: the checks that need it are then counted as
 // not made, and not as passed.
 
-import type { Held, TaskId, TaskRecord } from '../../src/domain/index.js';
+import type { Held, ScheduleContent, TaskId, TaskRecord } from '../../src/domain/index.js';
 
 type Happening = {
   /** Its place in the story. */
@@ -100,6 +100,8 @@ export type Story = {
   readonly submits?: readonly Submit[];
   readonly leases?: readonly LeaseEnd[];
   readonly settling?: Settling;
+  /** Schedules whose definition was never changed, by id. */
+  readonly schedules?: ReadonlyMap<string, ScheduleContent>;
   /** As the product itself gave it at the end, while `records` are what the ensemble remembers. */
   readonly ledger?: ReadonlyMap<TaskId, Held>;
 };

@@ -18,6 +18,8 @@ export class Chronicle {
   readonly starts: Start[] = [];
   readonly effects: Effect[] = [];
   readonly faults: Fault[] = [];
+  /** The place of the handler's call, by the place of its effect: after a restore two calls may look alike. */
+  readonly startOf = new Map<number, number>();
   readonly submits: Submit[] = [];
   readonly leases: LeaseEnd[] = [];
   readonly defects: string[] = [];
@@ -52,13 +54,19 @@ export class Chronicle {
     this.say(by, () => `${id} @${version}: ${shortly(before)} → ${shortly(after)}`);
   }
 
-  started(start: Told<Start>): void {
-    this.starts.push({ ...start, ...this.#stamp() });
+  /** Its place in the story is the result. */
+  started(start: Told<Start>): number {
+    const stamp = this.#stamp();
+    this.starts.push({ ...start, ...stamp });
     this.say(start.worker, () => `${start.task} attempt ${start.attempt} starts, fence ${start.fence}`);
+    return stamp.seq;
   }
 
-  took(effect: Told<Effect>): void {
-    this.effects.push({ ...effect, ...this.#stamp() });
+  /** `startSeq`: of the call that it is an effect of. */
+  took(effect: Told<Effect>, startSeq: number): void {
+    const stamp = this.#stamp();
+    this.effects.push({ ...effect, ...stamp });
+    this.startOf.set(stamp.seq, startSeq);
     this.say(effect.worker, () => `${effect.task} attempt ${effect.attempt} HAS ITS EFFECT`);
   }
 

@@ -26,14 +26,14 @@ const holdsSince: readonly InvariantName[] = [
 
 type Rest = Pick<Story, 'acknowledged' | 'records'> & { readonly submits: NonNullable<Story['submits']> };
 
-export function judge({ story, restore, halts }: History): string[] {
+export function judge({ story, restore, halts, startOf }: History): string[] {
   if (restore === null || restore.seq === Number.POSITIVE_INFINITY) return violations(story);
-  const before = part(story, (seq) => seq < restore.seq, {
+  const before = part(story, startOf, (seq) => seq < restore.seq, {
     acknowledged: new Set(),
     records: recordsAt(story, restore.seq),
     submits: story.submits?.slice(0, restore.submitsBefore) ?? [],
   });
-  const after = part(story, (seq) => seq > restore.seq, {
+  const after = part(story, startOf, (seq) => seq > restore.seq, {
     acknowledged: owed(story, restore),
     records: story.records,
     submits: story.submits?.slice(restore.submitsBefore) ?? [],
@@ -104,9 +104,17 @@ function recordsAt({ changes }: Story, seqMax: number): Map<TaskId, TaskRecord> 
  * What a handler does belongs to the part in which its attempt was claimed: a process that has not noticed the restore yet
  * may start what it claimed before. Whether that claim stands in the data restored says nothing.
  */
-function part(story: Story, within: (seq: number) => boolean, rest: Rest): Story {
+function part(
+  story: Story,
+  startOf: History['startOf'],
+  within: (seq: number) => boolean,
+  rest: Rest,
+): Story {
   const { ledger: _ledger, settling: _settling, ...told } = story;
-  const belongs = (doing: Start | Effect): boolean => within(claimSeqOf(doing, story) ?? doing.seq);
+  const belongs = (doing: Start | Effect): boolean => {
+    const seq = startOf.get(doing.seq) ?? doing.seq;
+    return within(claimSeqOf({ ...doing, seq }, story) ?? seq);
+  };
   return {
     ...told,
     ...rest,

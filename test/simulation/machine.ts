@@ -10,7 +10,7 @@ import {
   type WriteOutcome,
 } from '../../src/coordination/index.js';
 import type { LedgerContext } from '../../src/ledger/index.js';
-import { delay, type Random, type Runtime, type Service } from '../../src/runtime/index.js';
+import { type Clock, delay, type Random, type Runtime, type Service } from '../../src/runtime/index.js';
 import type { ManualClock } from '../support/manual-clock.js';
 import type { RedisTwin } from '../support/redis-twin.js';
 import { SeededRandom } from '../support/seeded-random.js';
@@ -27,7 +27,7 @@ type Send = (ops: readonly WriteOp[], options: CommitOptions) => Promise<WriteOu
 /** A defect put between the product's parts, to show that the simulation finds it. */
 export type Mutation = {
   readonly session?: (session: Session, role: Role) => Session;
-  readonly commit?: (send: Send, role: Role, session: Session) => Send;
+  readonly commit?: (send: Send, role: Role, session: Session, clock: Clock) => Send;
   readonly random?: (random: Random, role: Role) => Random;
   /** As the commits see it. */
   readonly generation?: (generation: Generation) => Generation;
@@ -116,7 +116,7 @@ export class Machine {
       mutation.generation?.(this.generation) ?? this.generation,
       this.clock,
       (options) => this.#halt(options),
-      (send) => mutation.commit?.(send, role, this.client) ?? send,
+      (send) => mutation.commit?.(send, role, this.client, this.clock) ?? send,
     );
     this.ctx = { session, commits, deliver: redis.outbox(this.runtime), runtime: this.runtime };
   }

@@ -1,7 +1,5 @@
 // mutations.ts: broken protocols, each one rule short, put between the product's own parts. The simulation must find every
 // one, and for the right reason: `breaks` is an invariant that it breaks by name.
-//
-// A mutant of the schedules (a tick's id from the clock that fires it) belongs here once histories have schedules.
 
 import type {
   CommitOptions,
@@ -10,7 +8,15 @@ import type {
   WriteOp,
   WriteOutcome,
 } from '../../src/coordination/index.js';
-import type { Nonce } from '../../src/domain/index.js';
+import {
+  decodeRecord,
+  encodeRecord,
+  type Nonce,
+  type ScheduleId,
+  tickId,
+  tickOf,
+} from '../../src/domain/index.js';
+import { recordPath } from '../../src/ledger/index.js';
 import type { InvariantName } from '../invariants/invariants.js';
 import { withMethods } from '../support/crew.js';
 import type { Mutation } from './machine.js';
@@ -123,6 +129,19 @@ const noTerm: Mutation = {
     role === 'scheduler' ? sendWithout(ops, options, send, '/leader/term') : send(ops, options),
 };
 
+/** P8: a tick is named by the clock of the leader that fires it. */
+const tickOfTheClock: Mutation = {
+  commit: (send, role, _session, clock) => (ops, options) => {
+    const now = tickId('every' as ScheduleId, clock.now());
+    const renamed = (op: WriteOp): WriteOp => {
+      if (op.kind !== 'create' || tickOf(op.path.split('/').at(-1) ?? '') === null) return op;
+      const record = decodeRecord(op.data, op.path);
+      return { ...op, path: recordPath(now), data: encodeRecord({ ...record, id: now }) };
+    };
+    return send(role === 'scheduler' ? ops.map(renamed) : ops, options);
+  },
+};
+
 /** P10: a claim whose deletion was not answered counts as deleted, also when its worker looks for what it left behind. */
 const forgottenClaims: Mutation = {
   session: (session, role) => {
@@ -189,6 +208,12 @@ export const mutants: readonly Mutant[] = [
   { rule: 'P4: there is no grace', mutation: noGrace, breaks: byTable },
   { rule: 'P5: outcomes are written whatever has happened since', mutation: staleOutcomes, breaks: byTable },
   { rule: 'P6: deliveries are trusted', mutation: trustedDeliveries, breaks: durable },
+  {
+    rule: 'P8: a tick is named by the clock',
+    mutation: tickOfTheClock,
+    breaks: 'I10 one task per schedule and tick',
+    size: 'scheduled',
+  },
   { rule: 'P8: the term is not checked', mutation: noTerm, breaks: byTable },
   {
     rule: 'P10: a deletion that was not answered is not repeated',

@@ -2,20 +2,26 @@
 
 import {
   ClaimkeeperError,
+  parseSchedule,
   parseSubmission,
+  type ScheduleContent,
   type SubmissionInput,
   type TaskId,
   type TaskRecord,
 } from '../../src/domain/index.js';
 import { accept, cancel, replay, resolve } from '../../src/ledger/index.js';
+import { Schedules } from '../../src/schedules.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import type { Fleet } from './fleet.js';
 import type { Machine, World } from './machine.js';
-import type { PlannedSubmit } from './plan.js';
+import type { PlannedSchedule, PlannedSubmit } from './plan.js';
 import type { Act } from './trouble.js';
 
 export const callMsMax = 6_000;
-const expectedErrors = ['TASK_NOT_FOUND', 'MOVE_REFUSED', 'ZOOKEEPER_UNAVAILABLE', 'OUTCOME_UNKNOWN'];
+const expectedErrors = [
+  ...['TASK_NOT_FOUND', 'MOVE_REFUSED', 'SCHEDULE_NOT_FOUND'],
+  ...['ZOOKEEPER_UNAVAILABLE', 'OUTCOME_UNKNOWN'],
+];
 const deed = { replay, cancel } as const;
 
 export class People {
@@ -24,6 +30,9 @@ export class People {
   readonly #random: SeededRandom;
   readonly #inputs: ReadonlyMap<number, SubmissionInput>;
   readonly acknowledged = new Set<TaskId>();
+  /** What was asked for, whether it was answered or not; none is changed afterwards. */
+  readonly schedules = new Map<string, ScheduleContent>();
+  #scheduling: Promise<void> = Promise.resolve();
   /** Calls that have not returned. */
   underWay = 0;
   /** They try again what was not answered. */
@@ -41,6 +50,30 @@ export class People {
       const input = this.#inputs.get(n);
       if (input !== undefined) this.#submitOne(planned, n, input);
     }
+  }
+
+  schedule({ by, input }: PlannedSchedule): void {
+    const { content } = parseSchedule(input);
+    this.schedules.set(content.id, content);
+    this.#scheduling = this.call(this.#desk(by).name, `schedule ${content.id}`, async () => {
+      const { created } = await this.#schedulesAt(by).create(input);
+      return created ? 'created' : 'same';
+    });
+  }
+
+  /** Once everything is mended; it was made before, or never is. */
+  unschedule({ by, input }: PlannedSchedule): void {
+    this.#scheduling = this.#scheduling.then(() =>
+      this.call(this.#desk(by).name, `unschedule ${input.id}`, async () => {
+        await this.#schedulesAt(by).remove(input.id);
+        return 'removed';
+      }),
+    );
+  }
+
+  #schedulesAt(by: number): Schedules<void> {
+    const { ctx, generation } = this.#desk(by);
+    return new Schedules(ctx, generation, { deadlineMs: callMsMax }, async () => undefined);
   }
 
   operate({ by, act, as, which }: Act): void {
@@ -62,14 +95,14 @@ export class People {
   }
 
   /** What is called, and how it ended; an error that was not to be expected is a defect. */
-  call(by: string, what: string, call: () => Promise<string>): void {
+  call(by: string, what: string, call: () => Promise<string>): Promise<void> {
     const { chronicle } = this.#world;
     this.underWay += 1;
     const told = (how: string): void => {
       this.underWay -= 1;
       chronicle.say(by, () => `${what}: ${how}`);
     };
-    call().then(told, (error: unknown) => {
+    return call().then(told, (error: unknown) => {
       const code = error instanceof ClaimkeeperError ? error.code : String(error);
       if (!expectedErrors.includes(code)) chronicle.defects.push(`${what}: ${code}`);
       told(code);

@@ -4,13 +4,16 @@
 // Chance that is drawn while a history runs (latencies, jitter, what a handler does) comes from sequences of their own, by
 // process and by attempt: leaving a fault out changes what it touched, and as little else as may be.
 
-import type { SubmissionInput } from '../../src/domain/index.js';
+import type { ScheduleInput, SubmissionInput } from '../../src/domain/index.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import { type Act, type Fault, planActs, planFaults } from './trouble.js';
 import { submissionFor } from './work.js';
 
-/** `small` ones are short and dense; a few are as large as a fleet in trouble may be; in some ZooKeeper's data goes back. */
-export type Size = 'small' | 'large' | 'restored';
+/**
+ * `small` ones are short and dense; a few are as large as a fleet in trouble may be; in some ZooKeeper's data goes back, in
+ * some a schedule fires.
+ */
+export type Size = 'small' | 'large' | 'restored' | 'scheduled';
 
 export type PlannedProcess = {
   readonly name: string;
@@ -41,6 +44,9 @@ export type PlannedRestore = {
   readonly confirmedAfterMs: number;
 };
 
+/** Made when the trouble begins, removed once everything is mended. */
+export type PlannedSchedule = { readonly by: number; readonly input: ScheduleInput };
+
 export type Plan = {
   readonly seed: number;
   readonly size: Size;
@@ -60,6 +66,7 @@ export type Plan = {
   readonly acts: readonly Act[];
   readonly faults: readonly Fault[];
   readonly restore: PlannedRestore | null;
+  readonly schedule: PlannedSchedule | null;
 };
 
 const skewMsMax = 1_500;
@@ -67,11 +74,13 @@ const skewMsMax = 1_500;
 export const smallTasksMax = 7;
 const largeShare = 0.005;
 const restoredShare = 0.025;
+const scheduledShare = 0.025;
 
 /** A size's own measures; everything else is drawn alike. */
 const measures = {
   small: { timeoutMs: 900, graceMs: 250, reconcileEveryMs: 4_000, chaosMs: [2_200, 4_000] },
   large: { timeoutMs: 2_000, graceMs: 500, reconcileEveryMs: 8_000, chaosMs: [12_000, 35_000] },
+  scheduled: { timeoutMs: 900, graceMs: 250, reconcileEveryMs: 4_000, chaosMs: [5_000, 9_000] },
   restored: { timeoutMs: 900, graceMs: 250, reconcileEveryMs: 4_000, chaosMs: [2_500, 4_500] },
 } as const;
 
@@ -104,6 +113,7 @@ export function planOf(seed: number): Plan {
     acts: planActs(random, random.between(0, tasks.length + 2), { chaosMs, desks }),
     faults: planFaults(random, { size, chaosMs, timeoutMs: fixed.timeoutMs, workers, schedulers, desks }),
     restore: size === 'restored' ? planRestore(random, chaosMs) : null,
+    schedule: size === 'scheduled' ? planSchedule(random, tasks, desks) : null,
   };
 }
 
@@ -145,7 +155,8 @@ export function kept(plan: Plan, keep: Keep): Plan {
 function sizeOf(random: SeededRandom): Size {
   const roll = random.roll();
   if (roll < largeShare) return 'large';
-  return roll < largeShare + restoredShare ? 'restored' : 'small';
+  if (roll < largeShare + restoredShare) return 'restored';
+  return roll < largeShare + restoredShare + scheduledShare ? 'scheduled' : 'small';
 }
 
 function planProcess(random: SeededRandom, name: string, lags: boolean): PlannedProcess {
@@ -191,5 +202,26 @@ function planRestore(random: SeededRandom, chaosMs: number): PlannedRestore {
     atMs: random.between(chaosMs * 0.4, chaosMs * 0.8),
     agoMs: random.chance(0.3) ? null : random.between(50, chaosMs * 0.35),
     confirmedAfterMs: random.between(200, 4_000),
+  };
+}
+
+/** Its ticks are of the first task's kind. */
+function planSchedule(
+  random: SeededRandom,
+  tasks: readonly PlannedTask[],
+  desks: number,
+): PlannedSchedule | null {
+  const [like] = tasks;
+  if (like === undefined) return null;
+  const { id: _id, delayMs: _later, ...task } = like.input;
+  return {
+    by: random.between(0, desks - 1),
+    input: {
+      id: 'every',
+      cron: `*/${random.pick([2, 3])} * * * * *`,
+      task,
+      misfire: { policy: random.pick(['all', 'all', 'once', 'skip']) },
+      overlap: random.pick(['allow', 'allow', 'skip']),
+    },
   };
 }

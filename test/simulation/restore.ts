@@ -52,8 +52,11 @@ export class Restore {
     const over = chronicle.broke(snapshot === null ? 'wiped' : 'restored', '*');
     chronicle.hit(snapshot === null ? 'ZooKeeper wiped' : 'ZooKeeper restored', '*');
     if (snapshot === null) ensemble.wipe();
-    // No session outlives the restore: it takes an operator longer than that.
-    else ensemble.restore({ ...snapshot, sessions: [] });
+    else {
+      ensemble.restore(snapshot);
+      // No session outlives the restore: it takes longer than that.
+      for (const { id } of snapshot.sessions) ensemble.expire(id);
+    }
     ensemble.lookAtClaims();
     this.ledger = ensemble.ledger();
     this.seq = chronicle.restored(this.ledger);

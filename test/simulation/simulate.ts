@@ -47,6 +47,8 @@ export type History = {
   /** Null: the ensemble's data was not set back. */
   readonly restore: Restore | null;
   readonly halts: readonly Halt[];
+  /** The place of a handler's call, by the place of its effect. */
+  readonly startOf: ReadonlyMap<number, number>;
 };
 
 export type Options = {
@@ -68,7 +70,7 @@ const preparedTrees = new Map<boolean, Promise<Tree>>();
 
 /** The persistent znodes, made once: every history begins with a copy. */
 function preparedTree({ size, tasks }: Plan): Promise<Tree> {
-  const whole = size === 'large' || tasks.length > smallTasksMax;
+  const whole = size === 'large' || size === 'scheduled' || tasks.length > smallTasksMax;
   const tree = preparedTrees.get(whole) ?? prepareTree(whole ? treePaths : smallTreePaths());
   preparedTrees.set(whole, tree);
   return tree;
@@ -156,6 +158,7 @@ class Simulation {
       submits,
       leases,
       settling,
+      schedules: this.#people.schedules,
       records,
       ledger,
       claimsLeft,
@@ -170,13 +173,15 @@ class Simulation {
       simulatedMs: this.#chronicle.at,
       restore: this.#restore,
       halts: this.#chronicle.halts,
+      startOf: this.#chronicle.startOf,
     };
   }
 
   // The course of it.
 
   async #trouble(): Promise<void> {
-    const { chaosMs, submits, acts, faults } = this.#plan;
+    const { chaosMs, submits, acts, faults, schedule } = this.#plan;
+    if (schedule !== null) this.#people.schedule(schedule);
     for (const submit of submits) this.#at(submit.atMs, () => this.#people.submit(submit));
     for (const act of acts) this.#at(act.atMs, () => this.#people.operate(act));
     for (const fault of faults) this.#at(fault.atMs, () => this.#faults.lay(fault));
@@ -190,6 +195,7 @@ class Simulation {
     this.#work.calm = true;
     this.#people.patient = false;
     this.#faults.mend();
+    if (this.#plan.schedule !== null) this.#people.unschedule(this.#plan.schedule);
     const healedAt = this.#chronicle.at;
     const withinMs = this.#settlesWithinMs();
     let overAt = healedAt;

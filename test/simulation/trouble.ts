@@ -67,7 +67,7 @@ export type Act = {
 };
 
 type Stage = {
-  readonly size: 'small' | 'large' | 'restored';
+  readonly size: 'small' | 'large' | 'restored' | 'scheduled';
   readonly chaosMs: number;
   readonly timeoutMs: number;
   readonly workers: number;

@@ -166,12 +166,16 @@ export class Work {
     const doing = { task: task.id, attempt, fence, worker };
     const open = this.#open.get(worker) ?? new Map<TaskId, 'running'>();
     this.#open.set(worker, open.set(task.id, 'running'));
-    this.#chronicle.started({ ...doing, deaf: deed.deaf, claimStood: this.#owns(task.id, attempt) });
-    if (deed.effect === 'first') this.#act(doing);
+    const startSeq = this.#chronicle.started({
+      ...doing,
+      deaf: deed.deaf,
+      claimStood: this.#owns(task.id, attempt),
+    });
+    if (deed.effect === 'first') this.#act(doing, startSeq);
     await delay(clock, deed.workMs, deed.deaf ? undefined : signal);
     if (!deed.deaf && signal.aborted) throw signal.reason;
     if (deed.effect === 'lastIfOwned') await context.assertOwned();
-    if (deed.effect !== 'first') this.#act(doing);
+    if (deed.effect !== 'first') this.#act(doing, startSeq);
     switch (deed.end) {
       case 'succeed':
         return 'done';
@@ -198,13 +202,13 @@ export class Work {
     };
   }
 
-  #act(doing: { task: TaskId; attempt: number; fence: number; worker: string }): void {
+  #act(doing: { task: TaskId; attempt: number; fence: number; worker: string }, startSeq: number): void {
     const { task, attempt, fence } = doing;
     if (attempt <= (this.#barred.get(task) ?? 0)) throw new Error('refused by the world outside');
-    if (Number(task.slice(1)) % 3 !== 0) return this.#chronicle.took(doing);
+    if (Number(task.slice(1)) % 3 !== 0) return this.#chronicle.took(doing, startSeq);
     if (fence < (this.#fences.get(task) ?? 0)) throw new Error('refused by its fence');
     this.#fences.set(task, fence);
-    this.#chronicle.took({ ...doing, compared: true });
+    this.#chronicle.took({ ...doing, compared: true }, startSeq);
   }
 
   #owns(id: TaskId, attempt: number): boolean {

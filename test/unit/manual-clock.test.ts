@@ -78,3 +78,47 @@ test('says how long it is until the next timer', () => {
   first.cancel();
   expect(clock.nextDueInMs()).toBe(25);
 });
+
+test('the ends of a turn come after its promises and before the next timer, in the order in which they were asked for', async () => {
+  const clock = new ManualClock();
+  const ran: string[] = [];
+  clock.after(0, () => {
+    clock.atEndOfTurn(() => {
+      ran.push('first end');
+      void Promise.resolve().then(() => ran.push('promise of the first end'));
+    });
+    clock.atEndOfTurn(() => ran.push('second end'));
+    void Promise.resolve()
+      .then(() => undefined)
+      .then(() => ran.push('promise'));
+  });
+  clock.after(0, () => ran.push('next timer'));
+  await clock.advance(1);
+  expect(ran).toEqual(['promise', 'first end', 'promise of the first end', 'second end', 'next timer']);
+});
+
+test('before the next timer every promise has settled, however long the chain', async () => {
+  const clock = new ManualClock();
+  const ran: string[] = [];
+  clock.after(1, async () => {
+    for (let n = 0; n < 1_000; n += 1) await new Promise<void>((resolve) => process.nextTick(resolve));
+    ran.push('chain');
+  });
+  clock.after(1, () => ran.push('timer'));
+  await clock.advance(1);
+  expect(ran).toEqual(['chain', 'timer']);
+});
+
+test('a move of time ends where it is told to, and with what a timer throws', async () => {
+  const clock = new ManualClock();
+  let enough = false;
+  clock.after(10, () => {
+    enough = true;
+  });
+  clock.after(20, () => {
+    throw new Error('thrown by a timer');
+  });
+  await clock.advance(100, () => enough);
+  expect(clock.monotonic()).toBe(10);
+  await expect(clock.advance(100)).rejects.toThrow('thrown by a timer');
+});
