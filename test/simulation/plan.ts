@@ -74,7 +74,7 @@ const skewMsMax = 1_500;
 export const smallTasksMax = 7;
 const largeShare = 0.005;
 const restoredShare = 0.025;
-const scheduledShare = 0.025;
+const scheduledShare = 0.01;
 
 /** A size's own measures; everything else is drawn alike. */
 const measures = {
@@ -90,7 +90,7 @@ export function planOf(seed: number): Plan {
   const { chaosMs: bounds, ...fixed } = measures[size];
   const chaosMs = random.between(bounds[0], bounds[1]);
   const workers = size === 'large' ? random.between(2, 4) : random.pick([1, 2, 2, 2, 2, 3]);
-  const schedulers = random.pick([1, 1, 2]);
+  const schedulers = random.pick([1, 1, 1, 2]);
   const desks = size === 'large' || random.chance(0.25) ? 2 : 1;
   const tasks = planTasks(random, size);
   const lags = random.chance(0.35);

@@ -100,7 +100,7 @@ export function planFaults(random: SeededRandom, stage: Stage): Fault[] {
     else plan.push({ ...draw(random, stage), atMs } as Omit<Fault, 'n'>);
   }
   // Else what was lost on its way is found by a slow pass alone.
-  if (random.chance(0.5)) plan.push({ kind: 'flush', atMs: stage.chaosMs } as Omit<Fault, 'n'>);
+  if (random.chance(0.75)) plan.push({ kind: 'flush', atMs: stage.chaosMs } as Omit<Fault, 'n'>);
   return plan.map((fault, i) => ({ ...fault, n: i + 1 }) as Fault);
 }
 
