@@ -170,17 +170,16 @@ async function movedOn({ policy, step }: Cell, stage: Stage): Promise<void> {
 async function end(cell: Cell, stage: Stage, step: Step): Promise<Observation> {
   const answer = await answered(cell, stage);
   if (step.restWorks !== undefined) await stage.restWorks();
-  let last: Observation | null = null;
   const look = async (): Promise<void> => {
-    last = { ...(await observe(stage)), answer };
-    const [first] = differences(cell.expected, last);
+    const state = (await stage.record())?.state ?? 'retired';
+    if (state !== cell.expected.state) throw new Error(`it is ${state}`); // The rest need not be looked at yet.
+    const [first] = differences(cell.expected, { ...(await observe(stage)), answer });
     if (first !== undefined) throw new Error(first);
   };
   try {
-    await eventually(look, { deadlineMs: endMsMax, pollMs: 100, what: 'the end' });
-  } catch (error) {
-    if (last === null) throw error;
-    return last;
+    await eventually(look, { deadlineMs: endMsMax, pollMs: 200, what: 'the end' });
+  } catch {
+    return { ...(await observe(stage)), answer };
   }
   // Its last hints go to the rest of the fleet, which drops them.
   await stage.closeVictim();
