@@ -717,7 +717,7 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
             }),
         });
         const id = await submit(desk, 'job');
-        await eventually(() => expect(failing).toBe(0), { what: 'the first look fails' });
+        await eventually(() => expect(failing).toBeLessThan(1), { what: 'the first look fails' });
         await cancel(desk.ctx, id, until);
         await reaches(desk, id, 'cancelled');
         await eventually(() => expect(one.endings).toEqual([{ id, ending: 'failed' }]), {
