@@ -15,7 +15,7 @@ export default defineConfig({
   test: {
     projects: [project('main', main), project('failpoints', ['failpoints'])],
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
