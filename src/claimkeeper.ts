@@ -43,7 +43,7 @@ import {
   recordPath,
   replay,
   resolve,
-  tasksOfClaim,
+  tasksOfClaims,
   treePaths,
   workersPath,
 } from './ledger/index.js';
@@ -355,8 +355,11 @@ export class Claimkeeper {
 
   async #describeMember({ name, data, owner }: Member): Promise<FleetMember> {
     const id = name as WorkerId;
-    const claims = await claimsStanding(this.#ctx, id);
-    const tasks = await Promise.all(claims.map(({ path }) => tasksOfClaim(this.#ctx, path)));
+    const claims = (await claimsStanding(this.#ctx, [id])).flat();
+    const tasks = await tasksOfClaims(
+      this.#ctx,
+      claims.map(({ path }) => path),
+    );
     const described = JSON.parse(data.toString()) as Omit<FleetMember, 'id' | 'session' | 'tasks'>;
     return { id, ...described, session: owner ?? '', tasks: tasks.flatMap((each) => each ?? []) };
   }

@@ -8,7 +8,7 @@
 // 4. A lost reply makes every member `unknown`; nothing is sent again here (P3).
 
 import { ClaimkeeperError, limits } from '../domain/index.js';
-import { type Clock, systemClock } from '../runtime/index.js';
+import type { Clock } from '../runtime/index.js';
 import type { Generation } from './generation.js';
 import type { Session, SessionId, WriteOp, WriteOutcome } from './port.js';
 
@@ -37,7 +37,7 @@ export class Commits {
   readonly #lanes: Record<Lane, LaneQueue>;
   readonly stats: CommitStats = { multis: 0, operations: 0, transactions: 0, refusedMultis: 0 };
 
-  constructor(session: Session, generation: Generation, clock: Clock = systemClock) {
+  constructor(session: Session, generation: Generation, clock: Clock) {
     this.#lanes = {
       claim: new LaneQueue(session, generation, clock, this.stats),
       write: new LaneQueue(session, generation, clock, this.stats),

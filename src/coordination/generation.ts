@@ -3,7 +3,10 @@
 // zxid. Either stops this process's writes until an operator confirms the restore.
 //
 //   unproven --(new session: sync, read, compare)--> proven --(other generation, or zxid went back)--> halted
-//   halted --(an operator's generation accepts the one we hold)--> proven
+//   halted --(an operator's generation accepts the one we hold)--> unproven, in a new session
+//
+// A version is compared in the session in which it was read, and no session is of two generations: with the one that an
+// operator confirms begins another, so that nothing read before the restore is written upon.
 
 import { ClaimkeeperError } from '../domain/index.js';
 import { Emitter, type Runtime, type Unsubscribe } from '../runtime/index.js';
@@ -111,6 +114,11 @@ export class Generation {
     const zxidSeen = held === null || accepted || zxid > held.zxidSeen ? zxid : held.zxidSeen;
     this.#held = { id: data.id, version: node.stat.version, zxidSeen };
     this.#halted = false;
+    if (accepted) {
+      this.#provenIn = null;
+      this.#session.abandon(`generation ${data.id} takes the place of ${held.id}`);
+      return;
+    }
     this.#provenIn = session;
     this.#events.emit('proven', { id: data.id });
   }

@@ -92,6 +92,10 @@ export interface Session {
   read(path: string, watcher?: WatchListener): Promise<Znode | null>;
   /** Names, unordered; null: no such node (the watcher is not registered). */
   children(path: string, watcher?: WatchListener): Promise<string[] | null>;
+  /** As {@link read} of each path, without watches and in far fewer requests; the answers are not of one moment. */
+  readAll(paths: readonly string[]): Promise<(Znode | null)[]>;
+  /** As {@link children} of each path, likewise. */
+  childrenOfAll(paths: readonly string[]): Promise<(string[] | null)[]>;
   /** Brings the server we talk to up to date with the leader; resolves with the zxid it then has. */
   sync(): Promise<bigint>;
   on<Kind extends keyof SessionEvents>(
@@ -100,6 +104,8 @@ export interface Session {
   ): Unsubscribe;
   /** Resolves once connected; rejects `ZOOKEEPER_UNAVAILABLE` after `deadlineMs`, `CLOSED` when closed. */
   connected(deadlineMs: number): Promise<void>;
+  /** Gives the session up: `lost`, its ephemerals gone at once where the server can be told, then a new one. Nothing while there is none. */
+  abandon(cause: string): void;
   /** Ends the session on the server, so that its ephemerals vanish at once; always settles. Idempotent. */
   close(): Promise<void>;
 }

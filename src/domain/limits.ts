@@ -48,6 +48,8 @@ export const limits = {
   multiBytesMax: 512 * 1024,
   /** Multis in flight per lane. */
   multisInFlightMax: 4,
+  /** Znodes that one request reads: replies stay below 8 MiB. */
+  readsPerRequestMax: 64,
   /** Requests in flight on one connection (trap 22). */
   requestsInFlightMax: 256,
 } as const;

@@ -165,9 +165,8 @@ function isUnder({ record }: Held, ref: ClaimRef): boolean {
 }
 
 async function claimPath(ctx: LedgerContext, ref: ClaimRef): Promise<string | null> {
-  const names = (await ctx.session.children(claimsOf(ref.worker))) ?? [];
-  const name = names.find((each) => claimOfName(ref.worker, each)?.nonce === ref.nonce);
-  return name === undefined ? null : `${claimsOf(ref.worker)}/${name}`;
+  const [standing = []] = await claimsStanding(ctx, [ref.worker]);
+  return standing.find((claim) => claim.ref.nonce === ref.nonce)?.path ?? null;
 }
 
 async function fresh(ctx: LedgerContext, candidates: readonly Candidate[]): Promise<Candidate[]> {
@@ -209,26 +208,35 @@ export async function dropClaim(ctx: LedgerContext, path: string, signal: AbortS
   });
 }
 
-/** The claims of a worker that stand in the tree now, with the tasks they name. */
+export type StandingClaim = { readonly ref: ClaimRef; readonly path: string };
+
+/** The claims of each of `workers` that stand in the tree now. */
 export async function claimsStanding(
   ctx: LedgerContext,
-  worker: WorkerId,
-): Promise<{ readonly ref: ClaimRef; readonly path: string }[]> {
-  const names = (await ctx.session.children(claimsOf(worker))) ?? [];
-  return names.flatMap((name) => {
-    const ref = claimOfName(worker, name);
-    return ref === null ? [] : [{ ref, path: `${claimsOf(worker)}/${name}` }];
-  });
+  workers: readonly WorkerId[],
+): Promise<StandingClaim[][]> {
+  const lists = await ctx.session.childrenOfAll(workers.map(claimsOf));
+  return workers.map((worker, i) =>
+    (lists[i] ?? []).flatMap((name) => {
+      const ref = claimOfName(worker, name);
+      return ref === null ? [] : [{ ref, path: `${claimsOf(worker)}/${name}` }];
+    }),
+  );
 }
 
-/** The tasks a claim names; null when it is gone. None when it is no claim of ours: a sweep finds what it may cover. */
-export async function tasksOfClaim(ctx: LedgerContext, path: string): Promise<TaskId[] | null> {
-  const node = await ctx.session.read(path);
-  if (node === null) return null;
-  try {
-    return (JSON.parse(node.data.toString()) as { tasks: TaskId[] }).tasks ?? [];
-  } catch (error) {
-    ctx.runtime.log.error({ err: error, path }, 'a claim cannot be read');
-    return [];
-  }
+/** The tasks that each claim names; null when it is gone. None when it is no claim of ours: a sweep finds what it may cover. */
+export async function tasksOfClaims(
+  ctx: LedgerContext,
+  paths: readonly string[],
+): Promise<(TaskId[] | null)[]> {
+  const nodes = await ctx.session.readAll(paths);
+  return nodes.map((node, i) => {
+    if (node === null) return null;
+    try {
+      return (JSON.parse(node.data.toString()) as { tasks: TaskId[] }).tasks ?? [];
+    } catch (error) {
+      ctx.runtime.log.error({ err: error, path: paths[i] }, 'a claim cannot be read');
+      return [];
+    }
+  });
 }

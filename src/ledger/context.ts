@@ -1,6 +1,6 @@
 // context.ts: what every part of the ledger works with.
 
-import type { Commits, Session } from '../coordination/index.js';
+import type { Commits, Session, Znode } from '../coordination/index.js';
 import {
   ClaimkeeperError,
   decodeRecord,
@@ -25,15 +25,28 @@ export type LedgerContext = {
 export async function readHeld(ctx: LedgerContext, id: TaskId, watcher?: () => void): Promise<Held | null> {
   const path = recordPath(id);
   const node = await ctx.session.read(path, watcher);
-  return node === null ? null : { record: decodeRecord(node.data, path), version: node.stat.version };
+  return node === null ? null : heldIn(node, path);
 }
 
 /**
  * Null also for a record that cannot be read by this version: it must not hold up the others.
  * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
  */
-export function readAllHeld(ctx: LedgerContext, ids: readonly TaskId[]): Promise<(Held | null)[]> {
-  return Promise.all(ids.map((id) => readHeld(ctx, id).catch((error) => unreadable(ctx, id, error))));
+export async function readAllHeld(ctx: LedgerContext, ids: readonly TaskId[]): Promise<(Held | null)[]> {
+  const nodes = await ctx.session.readAll(ids.map(recordPath));
+  return ids.map((id, i) => {
+    const node = nodes[i] ?? null;
+    if (node === null) return null;
+    try {
+      return heldIn(node, recordPath(id));
+    } catch (error) {
+      return unreadable(ctx, id, error);
+    }
+  });
+}
+
+function heldIn({ data, stat }: Znode, path: string): Held {
+  return { record: decodeRecord(data, path), version: stat.version };
 }
 
 /**

@@ -6,8 +6,9 @@ export {
   type ClaimOutcome,
   claimsStanding,
   dropClaim,
+  type StandingClaim,
   takeClaim,
-  tasksOfClaim,
+  tasksOfClaims,
 } from './claim.js';
 export {
   hintAt,
@@ -19,7 +20,7 @@ export {
   wantsVerification,
 } from './context.js';
 export { again, drive, type Until } from './drive.js';
-export { type InterruptOutcome, interrupt, isOrphan } from './interrupt.js';
+export { type InterruptOutcome, interrupt, orphansOf } from './interrupt.js';
 export { type MoveOutcome, move } from './move.js';
 export { cancel, replay, resolve } from './operate.js';
 export {

@@ -37,14 +37,24 @@ export async function interrupt(
 }
 
 /**
- * Whether a running record's claim is gone. The record was read before, in this same session: were it the other way
- * round, a claim made in between would look gone.
+ * Which running records no standing claim covers. They were read before, in this same session: were it the other way round,
+ * a claim made in between would look gone.
+ * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
  */
-export async function isOrphan(ctx: LedgerContext, record: TaskRecord): Promise<boolean> {
-  const { claim, id } = record;
-  if (record.state !== 'running' || claim === undefined) return false;
-  const standing = await claimsStanding(ctx, claim.worker);
-  if (standing.some(({ ref }) => ref.nonce === claim.nonce)) return false;
-  const [now] = await readAllHeld(ctx, [id]);
-  return now?.record.claim?.nonce === claim.nonce && now.record.state === 'running';
+export async function orphansOf(
+  ctx: LedgerContext,
+  records: readonly TaskRecord[],
+): Promise<readonly TaskRecord[]> {
+  const running = records.filter(({ state, claim }) => state === 'running' && claim !== undefined);
+  const workers = [...new Set(running.flatMap(({ claim }) => claim?.worker ?? []))];
+  const standing = new Set((await claimsStanding(ctx, workers)).flat().map(({ ref }) => ref.nonce));
+  const suspects = running.filter(({ claim }) => claim !== undefined && !standing.has(claim.nonce));
+  const now = await readAllHeld(
+    ctx,
+    suspects.map(({ id }) => id),
+  );
+  return suspects.filter(({ claim }, i) => {
+    const record = now[i]?.record;
+    return record?.state === 'running' && record.claim?.nonce === claim?.nonce;
+  });
 }

@@ -1,11 +1,11 @@
 // walk.ts: goes through every record of the ledger, some buckets at a time. For slow passes only: it costs a read per task.
 
-import type { Held, TaskId } from '../domain/index.js';
+import { type Held, limits, type TaskId } from '../domain/index.js';
 import { type LedgerContext, readAllHeld } from './context.js';
 import { bucketPath, recordsPath } from './paths.js';
 
-/** Records read at once; far below the connection's limit of requests in flight, so that claims are not kept waiting. */
-const readsAtOnce = 64;
+/** Records read at once, in one request: claims are not kept waiting. */
+const readsAtOnce = limits.readsPerRequestMax;
 const bucketsAtOnce = 16;
 
 /**
@@ -20,7 +20,7 @@ export async function walk(
   const buckets = (await ctx.session.children(recordsPath)) ?? [];
   for (let first = 0; first < buckets.length; first += bucketsAtOnce) {
     const some = buckets.slice(first, first + bucketsAtOnce);
-    const lists = await Promise.all(some.map((bucket) => ctx.session.children(bucketPath(bucket))));
+    const lists = await ctx.session.childrenOfAll(some.map(bucketPath));
     const ids = lists.flatMap((list) => (list ?? []) as TaskId[]);
     for (let from = 0; from < ids.length; from += readsAtOnce) {
       if (signal.aborted) return;

@@ -16,7 +16,8 @@ import {
   type InterruptOutcome,
   interrupt,
   type LedgerContext,
-  tasksOfClaim,
+  type StandingClaim,
+  tasksOfClaims,
   workersPath,
 } from '../ledger/index.js';
 
@@ -61,9 +62,7 @@ export class ClaimsMonitor {
       this.#standing.delete(path);
       this.#noteGone(claim);
     }
-    await Promise.all(
-      [...seen].filter(([path]) => !this.#standing.has(path)).map(([path, ref]) => this.#learn(path, ref)),
-    );
+    await this.#learn([...seen.values()].filter(({ path }) => !this.#standing.has(path)));
     this.#longEmpty = empty.filter((worker) => this.#empty.has(worker));
     this.#empty = new Set(empty);
   }
@@ -104,18 +103,27 @@ export class ClaimsMonitor {
     this.#gone.set(ref.nonce, { ref, ids: all, since: known?.since ?? this.#ctx.runtime.clock.monotonic() });
   }
 
-  async #list(): Promise<{ readonly seen: Map<string, ClaimRef>; readonly empty: readonly WorkerId[] }> {
+  async #list(): Promise<{
+    readonly seen: ReadonlyMap<string, StandingClaim>;
+    readonly empty: readonly WorkerId[];
+  }> {
     const workers = ((await this.#ctx.session.children(claimsPath)) ?? []) as WorkerId[];
-    const lists = await Promise.all(workers.map((worker) => claimsStanding(this.#ctx, worker)));
+    const lists = await claimsStanding(this.#ctx, workers);
     return {
-      seen: new Map(lists.flat().map(({ path, ref }) => [path, ref])),
+      seen: new Map(lists.flat().map((claim) => [claim.path, claim])),
       empty: workers.filter((_, i) => lists[i]?.length === 0),
     };
   }
 
-  async #learn(path: string, ref: ClaimRef): Promise<void> {
-    const ids = await tasksOfClaim(this.#ctx, path);
-    if (ids !== null) this.#standing.set(path, { ref, ids });
+  async #learn(claims: readonly StandingClaim[]): Promise<void> {
+    const tasks = await tasksOfClaims(
+      this.#ctx,
+      claims.map(({ path }) => path),
+    );
+    claims.forEach(({ path, ref }, i) => {
+      const ids = tasks[i] ?? null;
+      if (ids !== null) this.#standing.set(path, { ref, ids });
+    });
   }
 
   async #interruptDue(guard: () => WriteOp, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,8 @@
 // reconcile.ts: one pass over the ledger that mends what events missed: tasks that wait without a delivery, claims whose
 // loss no leader saw, finished records past their dedup window. Owns what such a pass decides; its pace is scheduler.ts.
+//
+// Deliveries are made when all is read, for those first that have waited longest: were it in the order of the walk, Redis
+// losing its data again and again would starve those that come late in it.
 
 import type { WriteOp } from '../coordination/index.js';
 import {
@@ -13,8 +16,8 @@ import {
 } from '../domain/index.js';
 import {
   isExpired,
-  isOrphan,
   type LedgerContext,
+  orphansOf,
   removeExpired,
   walk,
   wantsDelivery,
@@ -23,6 +26,8 @@ import {
 /** What the pass needs of Redis; the delivery layer's Deliveries fits. */
 export interface DeliveryPort {
   pending(queue: Name): Promise<Set<TaskId>>;
+  /** Resolves once all hints handed over so far were sent or dropped. */
+  flush(): Promise<void>;
   readMarker(): Promise<string | null>;
   writeMarker(value: string): Promise<void>;
   putHistory(
@@ -43,8 +48,12 @@ export type ReconcileOptions = {
 
 export type ReconcileReport = { records: number; redelivered: number; orphans: number; removed: number };
 
+type Undelivered = { readonly hint: Hint; readonly since: number };
+
 /** A task that has only just begun to wait may have its delivery on the way. */
 const deliveryOnTheWayMs = 5_000;
+/** Handed over at once: well below `limits.deliveryBufferMax`, beyond which the oldest would be dropped. */
+const hintsAtOnce = 10_000;
 
 /** @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `REDIS_UNAVAILABLE`; what was done until then stays done. */
 export async function reconcile(
@@ -59,23 +68,46 @@ export async function reconcile(
     pending.set(queue, known);
     return known;
   };
+  const found: Undelivered[] = [];
   await walk(ctx, options.signal, async (helds) => {
     report.records += helds.length;
-    const hints = await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf);
-    ctx.deliver(hints);
-    report.redelivered += hints.length;
-    const orphans = await orphansOf(ctx, helds);
+    found.push(...(await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf)));
+    const orphans = await orphansOf(
+      ctx,
+      helds.map(({ record }) => record),
+    );
     orphans.forEach(options.onOrphan);
     report.orphans += orphans.length;
     report.removed += await retire(ctx, deliveries, helds, options);
   });
+  report.redelivered = await deliver(ctx, deliveries, found, options.signal);
   return report;
 }
 
-async function orphansOf(ctx: LedgerContext, helds: readonly Held[]): Promise<TaskRecord[]> {
-  const running = helds.map(({ record }) => record).filter(({ state }) => state === 'running');
-  const gone = await Promise.all(running.map((record) => isOrphan(ctx, record)));
-  return running.filter((_, i) => gone[i]);
+/** Resolves with how many were handed over: fewer when `signal` aborts meanwhile. */
+async function deliver(
+  ctx: LedgerContext,
+  deliveries: DeliveryPort,
+  found: Undelivered[],
+  signal: AbortSignal,
+): Promise<number> {
+  const hints = found.sort((a, b) => a.since - b.since).map(({ hint }) => hint);
+  for (let from = 0; from < hints.length; from += hintsAtOnce) {
+    if (from > 0) await unlessAborted(signal, deliveries.flush());
+    if (signal.aborted) return from;
+    ctx.deliver(hints.slice(from, from + hintsAtOnce));
+  }
+  return hints.length;
+}
+
+/** Redis may be away for longer than this scheduler leads. */
+async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const aborted = new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true, signal: over.signal });
+  });
+  await Promise.race([work, aborted]);
+  over.abort();
 }
 
 async function undelivered(
@@ -83,13 +115,15 @@ async function undelivered(
   now: EpochMs,
   rebuild: boolean,
   pendingOf: (queue: Name) => Promise<Set<TaskId>>,
-): Promise<Hint[]> {
-  const hints: Hint[] = [];
+): Promise<Undelivered[]> {
+  const found: Undelivered[] = [];
   for (const { record } of helds) {
     if (!wantsDelivery(record) || (!rebuild && now - waitsSince(record) < deliveryOnTheWayMs)) continue;
-    if (!(await pendingOf(record.queue)).has(record.id)) hints.push(hintOf(record));
+    if (!(await pendingOf(record.queue)).has(record.id)) {
+      found.push({ hint: hintOf(record), since: waitsSince(record) });
+    }
   }
-  return hints;
+  return found;
 }
 
 function waitsSince(record: TaskRecord): number {

@@ -13,6 +13,7 @@ import {
   type LedgerContext,
   move,
   readAllHeld,
+  type StandingClaim,
   takeClaim,
 } from '../ledger/index.js';
 import { Hold } from './hold.js';
@@ -103,8 +104,6 @@ async function disown(ctx: LedgerContext, run: Run, events: CustodyEvents): Prom
 /** Claims whose reply was lost and could not be read back, by nonce. */
 export type Strays = Map<Nonce, { readonly ids: readonly TaskId[]; readonly since: number }>;
 
-export type StandingClaim = { readonly ref: ClaimRef; readonly path: string };
-
 export class Audit {
   readonly #ctx: LedgerContext;
   readonly #worker: WorkerId;
@@ -128,7 +127,8 @@ export class Audit {
       for (const id of ids) known = (await this.#giveBack(id, nonce)) && known;
       if (known && this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs) strays.delete(nonce);
     }
-    const unheld = (await claimsStanding(this.#ctx, this.#worker)).filter((claim) => !isHeld(claim));
+    const [standing = []] = await claimsStanding(this.#ctx, [this.#worker]);
+    const unheld = standing.filter((claim) => !isHeld(claim));
     for (const { path } of unheld) if (this.#suspects.has(path)) await dropClaim(this.#ctx, path, signal);
     this.#suspects = new Set(unheld.map(({ path }) => path));
   }

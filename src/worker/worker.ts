@@ -15,11 +15,11 @@ import {
   type TaskId,
   type WorkerId,
 } from '../domain/index.js';
-import { claimsOf, type LedgerContext, workersPath } from '../ledger/index.js';
+import { claimsOf, type LedgerContext, type StandingClaim, workersPath } from '../ledger/index.js';
 import { Emitter, type Service, type Timer, type Unsubscribe } from '../runtime/index.js';
 import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
-import { Audit, readopt, type StandingClaim, type Strays } from './custody.js';
+import { Audit, readopt, type Strays } from './custody.js';
 import { dispatch, type NotClaimed, type Skills } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';

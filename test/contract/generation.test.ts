@@ -28,7 +28,7 @@ async function join(session: Session): Promise<Party> {
   await session.connected(10_000);
   const generation = new Generation(session, runtime);
   await generation.prove();
-  return { session, generation, commits: new Commits(session, generation) };
+  return { session, generation, commits: new Commits(session, generation, runtime.clock) };
 }
 
 function write({ commits }: Party, path: string): ReturnType<Commits['commit']> {

@@ -21,9 +21,9 @@ import {
   claimsStanding,
   dropClaim,
   interrupt,
-  isOrphan,
   type LedgerContext,
   move,
+  orphansOf,
   readHeld,
   recordPath,
   replay,
@@ -54,7 +54,7 @@ async function join(world: World): Promise<Party> {
   const generation = new Generation(peer.session, world.runtime);
   await generation.prove();
   const hints: Hint[] = [];
-  const commits = new Commits(peer.session, generation);
+  const commits = new Commits(peer.session, generation, world.runtime.clock);
   const deliver = (more: readonly Hint[]): void => void hints.push(...more);
   return {
     ctx: { session: peer.session, commits, deliver, runtime: world.runtime },
@@ -150,7 +150,7 @@ describe.each([
     const winners = outcomes.filter(({ won }) => won.length === 1);
     expect(winners).toHaveLength(1);
     expect(outcomes.filter(({ lost }) => lost.length === 1)).toHaveLength(19);
-    const standing = (await Promise.all(ids.map((id) => claimsStanding(a.ctx, id)))).flat();
+    const standing = (await claimsStanding(a.ctx, ids)).flat();
     expect(standing.map(({ ref }) => ref.nonce)).toEqual([winners[0]?.claim?.ref.nonce]);
   });
 
@@ -180,7 +180,7 @@ describe.each([
     const outcome = await takeClaim(a.ctx, id, [candidate(a, held)], once);
     expect(outcome.unknown).toBeNull();
     expect(outcome.won.map(({ record }) => record.id)).toEqual([held.record.id]);
-    expect((await claimsStanding(a.ctx, id)).map(({ path }) => path)).toEqual([outcome.claim?.path]);
+    expect((await claimsStanding(a.ctx, [id])).flat().map(({ path }) => path)).toEqual([outcome.claim?.path]);
   });
 
   test('a task is not claimed before it is due', async () => {
@@ -245,7 +245,7 @@ describe.each([
       kind: 'moved',
       held: { record: { state: 'completed', result: { value: 'ok' } } },
     });
-    expect(await claimsStanding(a.ctx, id)).toEqual([]);
+    expect((await claimsStanding(a.ctx, [id])).flat()).toEqual([]);
   });
 
   test('an outcome whose reply is lost is recorded once, and known to be', async () => {
@@ -311,10 +311,10 @@ describe.each([
     const c = await join(world);
     const id = await worker(c, 'w');
     const running = await claimOne(c, id, await submit(c));
-    const [old] = await claimsStanding(a.ctx, id);
-    expect(await isOrphan(a.ctx, running.record)).toBe(false);
+    const [old] = (await claimsStanding(a.ctx, [id])).flat();
+    expect(await orphansOf(a.ctx, [running.record])).toEqual([]);
     await expire(c.peer, a.peer.session, old?.path ?? '');
-    expect(await isOrphan(a.ctx, running.record)).toBe(true);
+    expect(await orphansOf(a.ctx, [running.record])).toEqual([running.record]);
     const { nonce } = running.record;
     const readopted = {
       held: running,
@@ -325,7 +325,7 @@ describe.each([
     const { claim, won } = await takeClaim(c.ctx, id, [readopted], once);
     expect(won[0]).toMatchObject({ version: running.version + 1, record: { state: 'running', nonce } });
     expect(claim?.session).toBe(c.peer.session.sessionId);
-    expect(await isOrphan(a.ctx, mustHold(won[0] ?? null).record)).toBe(false);
+    expect(await orphansOf(a.ctx, [mustHold(won[0] ?? null).record])).toEqual([]);
     expect(
       await interrupt(
         a.ctx,
@@ -345,7 +345,7 @@ describe.each([
     await b.peer.session.write([{ kind: 'delete', path, version: null }]);
     const anew = await claimOne(b, await worker(b, 'w'), await submit(b, { id: 'again', payload: 'second' }));
     expect(anew.version).toBe(old.version);
-    const [claim] = await claimsStanding(a.ctx, id);
+    const [claim] = (await claimsStanding(a.ctx, [id])).flat();
     await expire(c.peer, a.peer.session, claim?.path ?? '');
     await c.peer.session.connected(10_000);
     await c.generation.prove();

@@ -34,6 +34,7 @@ const emptyRedis: DeliveryPort = {
   pending: async () => new Set(),
   readMarker: async () => null,
   writeMarker: async () => undefined,
+  flush: async () => undefined,
   putHistory: async () => undefined,
 };
 

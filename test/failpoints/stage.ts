@@ -237,7 +237,7 @@ export class Stage {
     try {
       await session.connected(30_000);
       await generation.prove();
-      const commits = new Commits(session, generation);
+      const commits = new Commits(session, generation, runtime.clock);
       await act({ session, commits, deliver: () => undefined, runtime });
     } finally {
       generation.close();

@@ -148,6 +148,7 @@ const nothingThere: DeliveryPort = {
   pending: async () => new Set(),
   readMarker: async () => null,
   writeMarker: async () => undefined,
+  flush: async () => undefined,
   putHistory: async () => undefined,
 };
 

@@ -143,9 +143,15 @@ function isOf(request: Request, kind: RequestKind): boolean {
     case 'any':
       return request.kind !== 'bye';
     case 'record':
-      return request.kind === 'read' && request.path.startsWith('/tasks/');
+      return (
+        (request.kind === 'read' && isRecord(request.path)) ||
+        (request.kind === 'readAll' && request.paths.some(isRecord))
+      );
     case 'listing':
-      return request.kind === 'children' && !request.path.startsWith('/tasks/');
+      return (
+        (request.kind === 'children' && !isRecord(request.path)) ||
+        (request.kind === 'childrenOfAll' && !request.paths.some(isRecord))
+      );
     case 'sync':
       return request.kind === 'sync';
     default:
@@ -153,16 +159,19 @@ function isOf(request: Request, kind: RequestKind): boolean {
   }
 }
 
+function isRecord(path: string): boolean {
+  return path.startsWith('/tasks/');
+}
+
 function isPart({ kind, path }: WriteOp, of: 'claim' | 'outcome' | 'accept' | 'drop'): boolean {
-  const isRecord = path.startsWith('/tasks/');
   switch (of) {
     case 'claim':
       return kind === 'create' && path.startsWith('/claims/') && path.includes('/claim-');
     case 'drop':
       return kind === 'delete' && path.includes('/claim-');
     case 'accept':
-      return kind === 'create' && isRecord;
+      return kind === 'create' && isRecord(path);
     case 'outcome':
-      return kind === 'set' && isRecord;
+      return kind === 'set' && isRecord(path);
   }
 }

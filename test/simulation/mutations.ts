@@ -101,6 +101,10 @@ const blindLeader: Mutation = {
       ? withMethods(session, {
           children: (path, watcher) =>
             path.startsWith('/claims/') ? Promise.resolve([]) : session.children(path, watcher),
+          childrenOfAll: (paths) =>
+            paths.some((path) => path.startsWith('/claims/'))
+              ? Promise.resolve(paths.map(() => []))
+              : session.childrenOfAll(paths),
         })
       : session,
 };
@@ -149,9 +153,11 @@ const forgottenClaims: Mutation = {
     const forgotten = new Set<string>();
     deletions.set(session, forgotten);
     return withMethods(session, {
-      children: async (path, watcher) => {
-        const names = await session.children(path, watcher);
-        return names?.filter((name) => !forgotten.has(`${path}/${name}`)) ?? null;
+      childrenOfAll: async (paths) => {
+        const lists = await session.childrenOfAll(paths);
+        return lists.map(
+          (names, i) => names?.filter((name) => !forgotten.has(`${paths[i]}/${name}`)) ?? null,
+        );
       },
     });
   },

@@ -52,11 +52,7 @@ export class Restore {
     const over = chronicle.broke(snapshot === null ? 'wiped' : 'restored', '*');
     chronicle.hit(snapshot === null ? 'ZooKeeper wiped' : 'ZooKeeper restored', '*');
     if (snapshot === null) ensemble.wipe();
-    else {
-      ensemble.restore(snapshot);
-      // No session outlives the restore: it takes longer than that.
-      for (const { id } of snapshot.sessions) ensemble.expire(id);
-    }
+    else ensemble.restore(snapshot);
     ensemble.lookAtClaims();
     this.ledger = ensemble.ledger();
     this.seq = chronicle.restored(this.ledger);

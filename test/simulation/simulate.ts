@@ -214,14 +214,13 @@ class Simulation {
     return { withinMs, tookMs: left.length > 0 ? null : overAt - healedAt };
   }
 
-  /** Late evidence may come for as long as the process lives that knows. */
+  /** Late evidence may come for as long as the process lives that knows: also that its handler never started. */
   #quietMs(): number {
-    const { records } = this.#chronicle;
-    const waited = this.#fleet.machines.some(
-      ({ name, dead }) =>
-        !dead && [...this.#work.openOf(name).keys()].some((id) => records.get(id)?.state === 'uncertain'),
-    );
-    return waited ? evidenceMs : quietMs;
+    const alive = new Set(this.#fleet.machines.flatMap(({ name, dead }) => (dead ? [] : [name])));
+    for (const { state, attempts } of this.#chronicle.records.values()) {
+      if (state === 'uncertain' && alive.has(attempts?.at(-1)?.worker ?? '')) return evidenceMs;
+    }
+    return quietMs;
   }
 
   /**

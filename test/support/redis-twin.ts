@@ -154,6 +154,7 @@ export class RedisTwin {
           const jobs = [...this.#jobs.values()].filter(({ parcel }) => parcel.queue === queue);
           return new Set(jobs.flatMap(({ parcel }) => parcel.ids));
         }),
+      flush: async () => undefined, // Nobody hands it more than once.
       readMarker: () => ask(() => this.#marker),
       writeMarker: (value) =>
         ask(() => {

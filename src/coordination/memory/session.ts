@@ -37,6 +37,7 @@ export type Welcome =
 export type Request =
   | { readonly kind: 'write'; readonly ops: readonly WriteOp[] }
   | { readonly kind: 'read' | 'children'; readonly path: string }
+  | { readonly kind: 'readAll' | 'childrenOfAll'; readonly paths: readonly string[] }
   | { readonly kind: 'sync' | 'bye' };
 
 /** What a session may ask of the ensemble; each call but `dial` and `hangUp` is made by a message that arrived there. */
@@ -145,6 +146,24 @@ export class MemorySession implements Session {
     );
   }
 
+  readAll(paths: readonly string[]): Promise<(Znode | null)[]> {
+    const [only] = paths;
+    if (only === undefined) return Promise.resolve([]);
+    if (paths.length === 1) return this.read(only).then((node) => [node]);
+    return this.#ask({ kind: 'readAll', paths }, undefined, () =>
+      paths.map((path) => this.#server.read(this, path, null)),
+    );
+  }
+
+  childrenOfAll(paths: readonly string[]): Promise<(string[] | null)[]> {
+    const [only] = paths;
+    if (only === undefined) return Promise.resolve([]);
+    if (paths.length === 1) return this.children(only).then((names) => [names]);
+    return this.#ask({ kind: 'childrenOfAll', paths }, undefined, () =>
+      paths.map((path) => this.#server.children(this, path, null)),
+    );
+  }
+
   sync(): Promise<bigint> {
     return this.#ask({ kind: 'sync' }, undefined, () => this.#server.sync(this));
   }
@@ -175,6 +194,13 @@ export class MemorySession implements Session {
     });
   }
 
+  abandon(cause: string): void {
+    if (this.#state !== 'connected' && this.#state !== 'suspended') return;
+    const told = this.#exchange({ kind: 'bye' }, (id) => this.#server.bye(id));
+    this.#giveUp(cause);
+    void told.then(() => this.#beginAnew());
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -184,7 +210,7 @@ export class MemorySession implements Session {
 
   /** The ensemble can be dialled again. */
   reachable(): void {
-    if (this.#link !== null || this.#state === 'closed') return;
+    if (this.#link !== null || this.#state === 'closed' || this.#state === 'lost') return;
     const link = this.#server.dial(this);
     if (link === null) return;
     this.#link = link;
@@ -251,14 +277,24 @@ export class MemorySession implements Session {
   }
 
   #lose(cause: string): void {
+    this.#hangUp();
+    this.#giveUp(cause);
+    this.#beginAnew();
+  }
+
+  #giveUp(cause: string): void {
     this.#losing?.cancel();
     this.#noticing?.cancel();
     const watches = [...this.#watches];
     this.#watches.clear();
-    this.#zxidSeen = 0n;
-    this.#hangUp();
     this.#enter('lost', cause);
     for (const watch of watches) queueMicrotask(watch.listener);
+  }
+
+  #beginAnew(): void {
+    if (this.#state !== 'lost') return;
+    this.#hangUp();
+    this.#zxidSeen = 0n;
     this.#resumes = null;
     this.#enter('connecting', 'a new session');
     this.reachable();

@@ -3,7 +3,7 @@
 // silence, deadlines, and what becomes of requests when the connection goes.
 //
 // 1. Nothing of before a disconnect is ever sent after it (trap 4).
-// 2. Once discarded it never touches the network again and calls nobody (traps 15, 21).
+// 2. Once closed or discarded it calls nobody, and once discarded it never touches the network again (traps 15, 21).
 // 3. It calls its owner synchronously, from within the client's callbacks: the owner calls nobody else's code there.
 
 import { connect, type Socket } from 'node:net';
@@ -39,6 +39,8 @@ export type ConnectionOptions = {
   readonly trustMarginMs: number | null;
 };
 
+const nobody: ConnectionOwner = { up() {}, down() {}, expired() {}, changed() {} };
+
 /** The client's own numbers for its states. */
 const clientState = { disconnected: 0, connecting: 1, connected: 2, expired: -3, refused: -4 } as const;
 
@@ -53,7 +55,7 @@ export class Connection {
   readonly #manager: ConnectionManager;
   readonly #options: ConnectionOptions;
   readonly #runtime: Runtime;
-  readonly #owner: ConnectionOwner;
+  #owner: ConnectionOwner;
   #server: Server;
   #nextServer: number;
   #phase: 'idle' | 'connecting' | 'up' | 'discarded' = 'idle';
@@ -119,6 +121,7 @@ export class Connection {
 
   /** Ends the session on the server when there is a connection; settles within a few seconds in any case. */
   close(): Promise<void> {
+    this.#owner = nobody;
     return new Promise((resolve) => {
       for (const request of this.#waiting.splice(0)) request.giveUp('the session is being closed');
       this.send(encodeBare(opcode.closeSession), Math.min(this.timeoutMs, closeMsMax), () => {

@@ -7,7 +7,7 @@
 //    write whose reply was lost (P3), also on another server.
 // 3. Nobody else's code runs inside the client's callbacks; a listener's throw is logged and harms nothing.
 
-import { ClaimkeeperError, type MonotonicMs } from '../../domain/index.js';
+import { ClaimkeeperError, limits, type MonotonicMs } from '../../domain/index.js';
 import { Emitter, type Runtime, type Timer, type Unsubscribe } from '../../runtime/index.js';
 import type {
   Session,
@@ -26,7 +26,17 @@ import { Connection } from './connection.js';
 import { type Answer, replyBodyAt } from './request.js';
 import { nameOfServer, type Server } from './servers.js';
 import { Watches } from './watches.js';
-import { decodeMulti, type Encoded, encodeMulti, encodeRead, encodeSync, opcode, Reader } from './wire.js';
+import {
+  decodeMulti,
+  decodeMultiRead,
+  type Encoded,
+  encodeMulti,
+  encodeMultiRead,
+  encodeRead,
+  encodeSync,
+  opcode,
+  Reader,
+} from './wire.js';
 
 export type SessionSettings = {
   readonly servers: readonly [Server, ...Server[]];
@@ -136,6 +146,18 @@ export class ZooKeeperSession implements Session {
     });
   }
 
+  readAll(paths: readonly string[]): Promise<(Znode | null)[]> {
+    const [only] = paths;
+    if (paths.length === 1 && only !== undefined) return this.read(only).then((node) => [node]);
+    return this.#askMany(opcode.getData, paths, znodeIn);
+  }
+
+  childrenOfAll(paths: readonly string[]): Promise<(string[] | null)[]> {
+    const [only] = paths;
+    if (paths.length === 1 && only !== undefined) return this.children(only).then((names) => [names]);
+    return this.#askMany(opcode.getChildren, paths, (reader) => reader.strings());
+  }
+
   sync(): Promise<bigint> {
     return this.#ask(encodeSync(this.#root), this.#deadline(), (answer) => answer.zxid);
   }
@@ -170,6 +192,12 @@ export class ZooKeeperSession implements Session {
       });
       this.#waiters.add(waiter);
     });
+  }
+
+  abandon(cause: string): void {
+    if (this.#state !== 'connected' && this.#state !== 'suspended') return;
+    const given = this.#connection;
+    this.#onLost(cause, () => void given.close());
   }
 
   close(): Promise<void> {
@@ -254,7 +282,8 @@ export class ZooKeeperSession implements Session {
     );
   }
 
-  #onLost(cause: string): void {
+  /** `end`: of the connection, which calls us no more. */
+  #onLost(cause: string, end = (): void => this.#connection.discard(cause)): void {
     this.#ups += 1;
     this.#lostTimer?.cancel();
     this.#lostTimer = null;
@@ -262,7 +291,7 @@ export class ZooKeeperSession implements Session {
     if (this.#prepared) this.#enter('lost', cause);
     else this.#runtime.log.warn({ cause }, 'a ZooKeeper session was given up before it was ready');
     this.#notify(this.#watches.takeAll());
-    this.#connection.discard(cause);
+    end();
     const bound = Math.min(newSessionMsMax, newSessionMsMin * 2 ** this.#failures);
     this.#failures += 1;
     const delayMs = (bound * (1 + this.#runtime.random.roll())) / 2;
@@ -328,9 +357,29 @@ export class ZooKeeperSession implements Session {
       if (answer.err === noNode)
         return watcher === undefined ? null : this.#awaitCreation(path, watcher, untilMs);
       if (watcher !== undefined) this.#watches.add('data', path, watcher);
-      const reader = new Reader(answer.frame, replyBodyAt);
-      return { data: reader.data(), stat: reader.stat() };
+      return znodeIn(new Reader(answer.frame, replyBodyAt));
     });
+  }
+
+  async #askMany<T>(
+    type: number,
+    paths: readonly string[],
+    decode: (reader: Reader) => T,
+  ): Promise<(T | null)[]> {
+    const untilMs = this.#deadline();
+    const parts: Promise<(T | null)[]>[] = [];
+    for (let from = 0; from < paths.length; from += limits.readsPerRequestMax) {
+      const some = paths.slice(from, from + limits.readsPerRequestMax).map((path) => this.#absolute(path));
+      parts.push(
+        this.#ask(encodeMultiRead(type, some), untilMs, ({ frame }) => {
+          const reply = decodeMultiRead(new Reader(frame, replyBodyAt), decode);
+          return reply.kind === 'read'
+            ? [...reply.results]
+            : Promise.reject(this.#unavailable(nameOf(reply.code)));
+        }),
+      );
+    }
+    return (await Promise.all(parts)).flat();
   }
 
   /** There was no node; unless it has come meanwhile, `watcher` waits for it. */
@@ -371,6 +420,10 @@ export class ZooKeeperSession implements Session {
       `ZooKeeper at ${this.#settings.servers.map(nameOfServer).join(',')} did not answer in time (session ${this.#state}): ${why}`,
     );
   }
+}
+
+function znodeIn(reader: Reader): Znode {
+  return { data: reader.data(), stat: reader.stat() };
 }
 
 function closedError(): ClaimkeeperError {

@@ -3,6 +3,7 @@
 
 import { ClaimkeeperError, limits } from '../../domain/index.js';
 import type { CreateMode, OpResult, SessionId, Stat, WriteOp } from '../port.js';
+import { noNode } from './codes.js';
 
 export const opcode = {
   create: 1,
@@ -10,11 +11,13 @@ export const opcode = {
   exists: 3,
   getData: 4,
   setData: 5,
+  getChildren: 8,
   sync: 9,
   ping: 11,
   getChildren2: 12,
   check: 13,
   multi: 14,
+  multiRead: 22,
   setWatches: 101,
   closeSession: -11,
   error: -1,
@@ -153,6 +156,22 @@ export function encodeRead(type: number, path: string, watch: boolean): Encoded 
   return { type, frame: writer.buffer };
 }
 
+/** Many reads of `type` (getData or getChildren) in one request; each is answered on its own. No watches. */
+export function encodeMultiRead(type: number, paths: readonly string[]): Encoded {
+  const opBytes = (path: string): number => opHeaderBytes + stringBytes(path) + 1;
+  const writer = new Writer(
+    paths.reduce((sum, path) => sum + opBytes(path), opHeaderBytes),
+    opcode.multiRead,
+  );
+  for (const path of paths) {
+    writer.opHeader(type);
+    writer.string(path);
+    writer.byte(0);
+  }
+  writer.opHeader(opcode.error);
+  return { type: opcode.multiRead, frame: writer.buffer };
+}
+
 export function encodeSync(path: string): Encoded {
   const writer = new Writer(stringBytes(path), opcode.sync);
   writer.string(path);
@@ -288,5 +307,27 @@ export function decodeMulti(reader: Reader, relative: (path: string) => string):
       default:
         throw new Error(`an answer of type ${type} in a reply to a transaction`);
     }
+  }
+}
+
+export type MultiReadReply<T> =
+  /** Null: no such node. */
+  | { readonly kind: 'read'; readonly results: readonly (T | null)[] }
+  /** One of the reads was answered with this code. */
+  | { readonly kind: 'failed'; readonly code: number };
+
+/** Each read has an answer of its own, in the order of {@link encodeMultiRead}. */
+export function decodeMultiRead<T>(reader: Reader, decode: (reader: Reader) => T): MultiReadReply<T> {
+  const results: (T | null)[] = [];
+  for (;;) {
+    const type = reader.int();
+    const done = reader.byte() === 1;
+    reader.int();
+    if (done) return { kind: 'read', results };
+    if (type === opcode.error) {
+      const code = reader.int();
+      if (code !== noNode) return { kind: 'failed', code };
+      results.push(null);
+    } else results.push(decode(reader));
   }
 }
