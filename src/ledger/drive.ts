@@ -24,15 +24,20 @@ export async function drive<T>(
   const signal = 'signal' in until ? until.signal : undefined;
   const over = (): boolean =>
     'signal' in until ? until.signal.aborted : runtime.clock.monotonic() - startedAt >= until.deadlineMs;
+  const pause = (failures: number): Promise<void> =>
+    delay(runtime.clock, retryDelayMs(failures, pace, runtime.random.roll()), signal);
+  // Most end with their first step: they pay for no retry.
+  const first = await tried(step);
+  if (first !== again) return first;
+  await pause(1);
+  if (over()) return null;
   try {
     return await pRetry(() => once(step), {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: 0, // The pause is ours, by the injected clock.
       shouldRetry: ({ error }) => error instanceof NotYet && !over(),
       onFailedAttempt: ({ error, attemptNumber }) =>
-        error instanceof NotYet
-          ? delay(runtime.clock, retryDelayMs(attemptNumber, pace, runtime.random.roll()), signal)
-          : undefined,
+        error instanceof NotYet ? pause(attemptNumber + 1) : undefined,
     });
   } catch (error) {
     if (error instanceof NotYet) return null;
@@ -41,11 +46,16 @@ export async function drive<T>(
 }
 
 async function once<T>(step: () => Promise<T | typeof again>): Promise<T> {
+  const value = await tried(step);
+  if (value === again) throw new NotYet();
+  return value;
+}
+
+async function tried<T>(step: () => Promise<T | typeof again>): Promise<T | typeof again> {
   try {
-    const value = await step();
-    if (value !== again) return value;
+    return await step();
   } catch (error) {
-    if (!(error instanceof ClaimkeeperError && error.code === 'ZOOKEEPER_UNAVAILABLE')) throw error;
+    if (error instanceof ClaimkeeperError && error.code === 'ZOOKEEPER_UNAVAILABLE') return again;
+    throw error;
   }
-  throw new NotYet();
 }

@@ -36,6 +36,9 @@ export class ClaimsMonitor {
   readonly #standing = new Map<string, Standing>();
   /** By the claim's nonce. */
   readonly #gone = new Map<string, Gone>();
+  /** Who has claims, or had some; null: to be read. A watch tells when it changes. */
+  #workers: readonly WorkerId[] | null = null;
+  #watchesFleet = false;
   /** Workers that had no claim at the last look, and those that had none at the last two. */
   #empty: ReadonlySet<WorkerId> = new Set();
   #longEmpty: readonly WorkerId[] = [];
@@ -46,15 +49,18 @@ export class ClaimsMonitor {
   }
 
   /**
-   * Notes what is new, and starts the grace of what vanished. `onFleet` is called once a worker comes or goes after it: the
+   * Notes what is new, and starts the grace of what vanished. `onFleet` is called when a worker comes or goes after it: the
    * claims of one that dies go with its membership.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
   async look(onFleet?: () => void): Promise<void> {
     const { sessionId } = this.#ctx.session;
-    if (sessionId !== this.#session) this.#standing.clear();
+    if (sessionId !== this.#session) {
+      this.#standing.clear();
+      this.#workers = null;
+    }
     this.#session = sessionId;
-    await this.#ctx.session.children(workersPath, onFleet);
+    if (onFleet !== undefined) await this.#watchFleet(onFleet);
     const { seen, empty } = await this.#list();
     if (this.#ctx.session.sessionId !== sessionId) return; // Seen by two sessions, and so by neither.
     for (const [path, claim] of this.#standing) {
@@ -103,16 +109,43 @@ export class ClaimsMonitor {
     this.#gone.set(ref.nonce, { ref, ids: all, since: known?.since ?? this.#ctx.runtime.clock.monotonic() });
   }
 
+  /** At most one watch stands: it is told of one change, or of the session's loss. */
+  async #watchFleet(onFleet: () => void): Promise<void> {
+    if (this.#watchesFleet) return;
+    this.#watchesFleet = true;
+    const changed = (): void => {
+      this.#watchesFleet = false;
+      onFleet();
+    };
+    try {
+      if ((await this.#ctx.session.children(workersPath, changed)) === null) this.#watchesFleet = false;
+    } catch (error) {
+      this.#watchesFleet = false;
+      throw error;
+    }
+  }
+
   async #list(): Promise<{
     readonly seen: ReadonlyMap<string, StandingClaim>;
     readonly empty: readonly WorkerId[];
   }> {
-    const workers = ((await this.#ctx.session.children(claimsPath)) ?? []) as WorkerId[];
+    const workers = this.#workers ?? (await this.#listWorkers());
     const lists = await claimsStanding(this.#ctx, workers);
     return {
       seen: new Map(lists.flat().map((claim) => [claim.path, claim])),
       empty: workers.filter((_, i) => lists[i]?.length === 0),
     };
+  }
+
+  async #listWorkers(): Promise<readonly WorkerId[]> {
+    let changed = false;
+    const names = await this.#ctx.session.children(claimsPath, () => {
+      changed = true;
+      this.#workers = null;
+    });
+    const workers = (names ?? []) as WorkerId[];
+    if (names !== null && !changed) this.#workers = workers;
+    return workers;
   }
 
   async #learn(claims: readonly StandingClaim[]): Promise<void> {

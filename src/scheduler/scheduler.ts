@@ -33,6 +33,8 @@ export class Scheduler implements Service {
   readonly #firing: Firing;
   readonly #monitor: ClaimsMonitor;
   readonly #stopping = new AbortController();
+  /** Ends the pause between two looks at the claims. */
+  #lookNow = new AbortController();
   #leadership: Leadership | null = null;
   #watching: Promise<void> = Promise.resolve();
   readonly #election: Election;
@@ -65,6 +67,7 @@ export class Scheduler implements Service {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#lookNow.abort();
     await this.#election.stop();
     await this.#watching;
   }
@@ -86,22 +89,18 @@ export class Scheduler implements Service {
     const { session, runtime } = this.#ctx;
     const monitor = this.#monitor;
     const { signal } = this.#stopping;
-    let changed = new AbortController();
-    // One for all looks: at most one watch of it stands.
-    const onFleet = (): void => changed.abort();
     const paceMs = (): number => {
       const lookEveryMs = Math.min(lookEveryMsMax, session.timeoutMs / 4);
       return this.#leadership === null ? lookEveryMs : clamp(monitor.dueInMs(), lookEveryMsMin, lookEveryMs);
     };
     const pause = async (): Promise<void> => {
       await delay(runtime.clock, lookEveryMsMin, signal);
-      const leftMs = Math.max(0, paceMs() - lookEveryMsMin);
-      await delay(runtime.clock, leftMs, AbortSignal.any([signal, changed.signal]));
+      await delay(runtime.clock, Math.max(0, paceMs() - lookEveryMsMin), this.#lookNow.signal);
     };
     await this.#every(pause, signal, 'look at claims', async () => {
-      changed = new AbortController();
+      if (this.#lookNow.signal.aborted) this.#lookNow = new AbortController();
       if (session.state !== 'connected') return;
-      await monitor.look(onFleet);
+      await monitor.look(() => this.#lookNow.abort());
       const leadership = this.#leadership;
       if (leadership === null) monitor.forget();
       else await monitor.act(() => leadership.guard(), leadership.signal);

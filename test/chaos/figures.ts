@@ -81,7 +81,7 @@ function isCompletion(before: Change['before'], after: Change['after']): boolean
 }
 
 export function faultFigures(evidence: Evidence, story: ToldStory, cast: Cast): FaultFigures[] {
-  const world = { evidence, story, cast, flights: flightsOf(story.changes) };
+  const world = { evidence, story, cast, flights: flightsOf(story.changes), unled: unledTimes(evidence) };
   return evidence.faults.map((fault) => ({
     ...fault,
     inFlight: inFlight(fault, world),
@@ -94,7 +94,11 @@ type World = {
   readonly story: ToldStory;
   readonly cast: Cast;
   readonly flights: readonly Flight[];
+  /** When a fault was laid on every scheduler at once, apart from one another. */
+  readonly unled: readonly Interval[];
 };
+
+type Interval = { readonly from: number; readonly to: number };
 
 type Target = 'worker' | 'scheduler' | 'api' | 'zookeeper' | 'redis' | 'task' | 'fleet';
 
@@ -119,8 +123,34 @@ function inFlight(fault: FaultLine, world: World): number {
   }
 }
 
+function unledTimes({ run, faults }: Evidence): readonly Interval[] {
+  const names = new Set(run.processes.flatMap(({ name, role }) => (role === 'scheduler' ? [name] : [])));
+  if (names.size === 0) return [];
+  return [...names]
+    .map((name) => faults.filter(({ on }) => on === name))
+    .reduce<readonly Interval[]>(
+      (all, own) =>
+        all.flatMap((a) =>
+          own.flatMap((b) => {
+            const both = { from: Math.max(a.from, b.from), to: Math.min(a.to, b.to) };
+            return both.from < both.to ? [both] : [];
+          }),
+        ),
+      [{ from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY }],
+    );
+}
+
+/** Of the time between the two, in ms, what some scheduler had no fault in. */
+function ledMs(from: number, to: number, { unled }: World): number {
+  return unled.reduce(
+    (ms, out) => ms - Math.max(0, Math.min(to, out.to) - Math.max(from, out.from)),
+    to - from,
+  );
+}
+
 /**
- * How long it took, in ms, to recover from a fault.
+ * How long it took, in ms, to recover from a fault. Where a scheduler has to act, time in which a fault was laid on every one
+ * of them does not count.
  *
  * - A worker that was killed: from the kill until nobody waits for it any more: the last of the tasks that ran on it was
  *   claimed anew where it may run again, or had its outcome recorded, `uncertain` included.
@@ -157,14 +187,16 @@ function recoveryMs(fault: FaultLine, world: World): number | null {
   }
 }
 
-function untilKilledIsOver(fault: FaultLine, { cast, flights }: World): number | null {
+function untilKilledIsOver(fault: FaultLine, world: World): number | null {
+  const { cast, flights } = world;
   const hit = new Set(
     cast.hitBy(fault).flatMap(({ id, life }) => (life !== null && life.from <= fault.from ? [id] : [])),
   );
   const held = flights.filter(
     ({ worker, from, to }) => hit.has(worker) && from <= fault.from && to >= fault.from,
   );
-  return held.length === 0 ? null : Math.max(...held.map(({ overAt }) => overAt)) - fault.from;
+  if (held.length === 0) return null;
+  return ledMs(fault.from, Math.max(...held.map(({ overAt }) => overAt)), world);
 }
 
 function untilItCompletes(fault: FaultLine, { cast, story }: World): number | null {
@@ -179,7 +211,8 @@ function untilItCompletes(fault: FaultLine, { cast, story }: World): number | nu
   return next === undefined ? null : next.at - fault.to;
 }
 
-function untilAnotherLeads(fault: FaultLine, { evidence, cast }: World): number | null {
+function untilAnotherLeads(fault: FaultLine, world: World): number | null {
+  const { evidence, cast } = world;
   const path = `${cast.chroot}/leader/term`;
   const terms = evidence.log.steps.filter(({ changes }) =>
     changes.some((change) => change.path === path && change.before !== null),
@@ -194,7 +227,7 @@ function untilAnotherLeads(fault: FaultLine, { evidence, cast }: World): number 
       at <= fault.to + lastsMs,
   );
   const next = terms.find(({ transaction }) => transaction.at > fault.from)?.transaction.at;
-  return ended === undefined || next === undefined ? null : next - fault.from;
+  return ended === undefined || next === undefined ? null : ledMs(fault.from, next, world);
 }
 
 function longestSilence(fault: FaultLine, { evidence }: World): number | null {

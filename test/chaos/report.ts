@@ -99,7 +99,7 @@ ${voidRules(verdict)}
 }
 
 const recoveryWords =
-  'A killed worker: from the kill until the last of its tasks was claimed again, or its outcome was recorded. A worker that lived on, or was restarted: from the fault’s end until it completes a task. A scheduler that led and lost its session: until another leads. An API: from the fault’s end until a submit is accepted. A ZooKeeper server: the longest time without a commit. Redis: from the fault’s end until a task accepted after it is completed. A handler: from the claim until its outcome is known.';
+  'A killed worker: from the kill until the last of its tasks was claimed again, or its outcome was recorded. A worker that lived on, or was restarted: from the fault’s end until it completes a task. A scheduler that led and lost its session: until another leads. An API: from the fault’s end until a submit is accepted. A ZooKeeper server: the longest time without a commit. Redis: from the fault’s end until a task accepted after it is completed. A handler: from the claim until its outcome is known. Where a scheduler has to act, time in which every one of them was under a fault does not count.';
 
 function badge({ ok, void: reasons, findings }: Verdict): string {
   const violated = findings.some((finding) => finding.violated.length > 0);

@@ -73,6 +73,35 @@ describe('on the memory twin', () => {
     expect((await write(party, '/other')).kind).toBe('applied');
   });
 
+  test('a session that a restored snapshot lists ends once that is confirmed: what was read in it is not written upon', async () => {
+    const ensemble = new MemoryEnsemble(systemClock);
+    const client = ensemble.open({ timeoutMs }, runtime);
+    const party = await join(client);
+    const operator = ensemble.open({ timeoutMs }, runtime);
+    cleanups.push(() => operator.close());
+    await operator.connected(10_000);
+    const set = (data: string, version: number) =>
+      ({ kind: 'set', path: '/record', data: Buffer.from(data), version }) as const;
+    expect((await write(party, '/record')).kind).toBe('applied');
+    const backup = ensemble.snapshot();
+    expect((await party.commits.commit([set('lost', 0)], { lane: 'write' })).kind).toBe('applied');
+    const readIn = client.sessionId;
+    ensemble.partition(client);
+    ensemble.restore(backup);
+    await operator.connected(10_000);
+    // Version 1 once more, and of something else; more of them than the client has seen of the tree that is lost.
+    expect((await operator.write([set('since', 0)])).kind).toBe('applied');
+    await confirmRestore(operator, [], runtime);
+    ensemble.heal(client);
+    const stale = party.commits.commit([set('stale', 1)], { lane: 'write', session: readIn });
+    expect(await stale).toMatchObject({ kind: 'notSent' });
+    await eventually(() => expect(client.sessionId).not.toBe(readIn), { what: 'another session' });
+    await proven(party);
+    const later = party.commits.commit([set('stale', 1)], { lane: 'write', session: readIn });
+    expect(await later).toMatchObject({ kind: 'notSent' });
+    expect((await operator.read('/record'))?.data.toString()).toBe('since');
+  });
+
   test('writes that are answered while the generation is being proven do not look like a step back', async () => {
     const ensemble = new MemoryEnsemble(systemClock);
     const party = await join(ensemble.open({ timeoutMs }, runtime));

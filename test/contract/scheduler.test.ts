@@ -16,6 +16,7 @@ import {
 import { ClaimsMonitor } from '../../src/scheduler/claims-monitor.js';
 import { type DeliveryPort, reconcile } from '../../src/scheduler/reconcile.js';
 import { join, moves, type Party, recordOf, signalled, spoil, submit, withMethods } from '../support/crew.js';
+import { eventually } from '../support/eventually.js';
 import { memoryWorld } from '../support/memory-world.js';
 import type { World } from '../support/world.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
@@ -221,5 +222,27 @@ describe.each([
       onOrphan: () => undefined,
     });
     expect(hints.map(({ id }) => id)).toEqual(expect.arrayContaining(ids.slice(10)));
+  });
+
+  test('a pass redelivers first what has waited longest, wherever it is in the ledger', async () => {
+    const ids: TaskId[] = [];
+    const { clock } = world.runtime;
+    for (let n = 0; n < 12; n += 1) {
+      ids.push(await submit(party, 'job'));
+      const { acceptedAt } = await recordOf(party, ids.at(-1) as TaskId);
+      await eventually(() => expect(clock.now()).toBeGreaterThan(acceptedAt), {
+        what: 'a millisecond later',
+      });
+    }
+    hints = [];
+    await reconcile(party.ctx, emptyRedis, {
+      dedupWindowMs: 60_000,
+      historyMs: 60_000,
+      rebuild: true,
+      guard,
+      signal: noEnd,
+      onOrphan: () => undefined,
+    });
+    expect(hints.map(({ id }) => id).filter((id) => ids.includes(id))).toEqual(ids);
   });
 });

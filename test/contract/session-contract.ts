@@ -213,6 +213,27 @@ export function sessionContract(name: string, setup: () => Promise<World>): void
         expect((await session.read('/a'))?.stat.numChildren).toBe(2);
       });
 
+      test('many nodes, and many lists, are read at once as each would be on its own', async () => {
+        const names = Array.from({ length: 150 }, (_, i) => `n${i}`);
+        await apply(session, create('/a'), ...names.map((name) => create(`/a/${name}`, name)));
+        await apply(session, set('/a/n7', 'changed'), create('/a/n7/child'));
+        const paths = ['/missing', '/a', ...names.map((name) => `/a/${name}`)];
+        const nodes = await session.readAll(paths);
+        expect(nodes).toEqual(await Promise.all(paths.map((path) => session.read(path))));
+        expect(nodes[0]).toBeNull();
+        expect(nodes[9]).toMatchObject({ data: bytes('changed'), stat: { version: 1, numChildren: 1 } });
+        const lists = await session.childrenOfAll(paths);
+        expect(lists).toEqual(await Promise.all(paths.map((path) => session.children(path))));
+        expect([lists[0], lists[1]?.length, lists[9]]).toEqual([null, 150, ['child']]);
+      });
+
+      test('reading no node, or one, is reading many too', async () => {
+        await apply(session, create('/a', 'x'));
+        expect([await session.readAll([]), await session.childrenOfAll([])]).toEqual([[], []]);
+        expect(await session.readAll(['/a'])).toMatchObject([{ data: bytes('x') }]);
+        expect(await session.childrenOfAll(['/a'])).toEqual([[]]);
+      });
+
       test('a stat names the session that owns an ephemeral, and nobody for a persistent node', async () => {
         const other = (await world.open()).session;
         await apply(session, create('/mine', '', 'ephemeral'), create('/all'));
@@ -411,6 +432,36 @@ export function sessionContract(name: string, setup: () => Promise<World>): void
         expect(states.at(-1)?.sessionId).toBe(session.sessionId);
         expect(await session.read('/mine')).toBeNull();
         expect((await session.write([create('/mine', '', 'ephemeral')])).kind).toBe('applied');
+      });
+
+      test('a session that is given up is lost at once, its ephemerals go with it, and another takes its place', async () => {
+        const observer = (await world.open()).session;
+        const id = session.sessionId;
+        await apply(session, create('/mine', '', 'ephemeral'));
+        const heard = listener();
+        await session.read('/mine', heard.hear);
+        const states = record(session);
+        const startedAt = world.runtime.clock.monotonic();
+        session.abandon('a test');
+        expect([session.state, session.trusted()]).toEqual(['lost', false]);
+        await gone(observer, '/mine');
+        expect(world.runtime.clock.monotonic() - startedAt).toBeLessThan(world.timeoutMs * 0.9);
+        await heard.called;
+        await session.connected(world.timeoutMs * 20);
+        expect(session.sessionId).not.toBe(id);
+        expect(states.map(({ state }) => state)).toEqual(['lost', 'connecting', 'connected']);
+        expect((await session.write([create('/mine', '', 'ephemeral')])).kind).toBe('applied');
+      });
+
+      test('a session that is given up while it cannot be reached is lost all the same', async () => {
+        const id = session.sessionId;
+        peer.cutOff();
+        await inState(session, 'suspended');
+        session.abandon('a test');
+        expect(session.state).not.toBe('suspended');
+        peer.rejoin();
+        await session.connected(world.timeoutMs * 20);
+        expect(session.sessionId).not.toBe(id);
       });
 
       test('a server that falls silent is noticed, and trust ends before the server may give the session away', async () => {
