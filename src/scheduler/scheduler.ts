@@ -140,6 +140,7 @@ export class Scheduler implements Service {
       signal: leadership.signal,
       onOrphan: (record) => this.#monitor.noteOrphan(record),
     });
+    if (leadership.signal.aborted) return; // It was cut short.
     const { log } = this.#ctx.runtime;
     const message = rebuild
       ? 'Redis had lost its data: deliveries rebuilt from the ledger'

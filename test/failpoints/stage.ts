@@ -94,6 +94,8 @@ export class Stage {
   readonly #name: string;
   readonly #grounds: Grounds;
   readonly #isOwn: boolean;
+  /** Of {@link abandoned}. */
+  readonly #goneWorker: WorkerId;
   #victim: Party | null = null;
   #victimPid = 0;
   #restWorker: unknown = null;
@@ -107,6 +109,7 @@ export class Stage {
   ) {
     this.#theatre = theatre;
     this.#name = freshName();
+    this.#goneWorker = `gone-${this.#name}` as WorkerId;
     this.id = `task-${this.#name}` as TaskId;
     this.options = options;
     this.outside = theatre.outside;
@@ -209,12 +212,11 @@ export class Stage {
   abandoned({ effect }: { readonly effect: boolean }): Promise<void> {
     return this.#asAnother(async (ctx) => {
       const held = await this.#accept(ctx);
-      const worker = `gone-${this.#name}` as WorkerId;
       const policy = resolvePolicy(null, { onInterrupted: this.options.policy });
       const event = { kind: 'claimed', at: systemClock.now(), policy } as const;
       const { won } = await takeClaim(
         ctx,
-        worker,
+        this.#goneWorker,
         [{ held, event: (claim) => ({ ...event, nonce: claim.nonce, claim }) }],
         { alone: false, doubted: new Set() },
       );
@@ -278,7 +280,8 @@ export class Stage {
   async claimsLeft(): Promise<string[]> {
     const owners = (await this.#names('/claims')).filter((name) => this.#isOurs(name));
     const claims = await Promise.all(owners.map((owner) => this.#names(claimsOf(owner as WorkerId))));
-    const isDead = (owner: string): boolean => owner !== this.#restWorker && this.#victim === null;
+    const isDead = (owner: string): boolean =>
+      owner === this.#goneWorker || (owner !== this.#restWorker && this.#victim === null);
     return [...claims.flat(), ...owners.filter(isDead)];
   }
 
@@ -299,9 +302,7 @@ export class Stage {
   /** Of a worker: its id begins with its process's. */
   #isOurs(worker: string): boolean {
     return (
-      worker === this.#restWorker ||
-      worker === `gone-${this.#name}` ||
-      worker.startsWith(`${this.#victimPid}-`)
+      worker === this.#restWorker || worker === this.#goneWorker || worker.startsWith(`${this.#victimPid}-`)
     );
   }
 
