@@ -214,11 +214,15 @@ class Simulation {
     return { withinMs, tookMs: left.length > 0 ? null : overAt - healedAt };
   }
 
-  /** Late evidence may come for as long as the process lives that knows: also that its handler never started. */
+  /** Late evidence may come for as long as the process lives that knows how its handler ended, or that it never began. */
   #quietMs(): number {
+    const { records, starts } = this.#chronicle;
     const alive = new Set(this.#fleet.machines.flatMap(({ name, dead }) => (dead ? [] : [name])));
-    for (const { state, attempts } of this.#chronicle.records.values()) {
-      if (state === 'uncertain' && alive.has(attempts?.at(-1)?.worker ?? '')) return evidenceMs;
+    for (const { id, state, attempt, attempts } of records.values()) {
+      const worker = attempts?.at(-1)?.worker ?? '';
+      if (state !== 'uncertain' || !alive.has(worker)) continue;
+      const began = starts.some((start) => start.task === id && start.attempt === attempt);
+      if (!began || this.#work.openOf(worker).has(id)) return evidenceMs;
     }
     return quietMs;
   }
