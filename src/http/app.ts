@@ -1,26 +1,21 @@
-// app.ts: the API's routes. Owns HTTP: methods, statuses, headers, deadlines; what a task is and may do belongs to the
-// service behind it (port.ts), and what a valid submission is to the domain.
+// app.ts: the API as one application. Owns HTTP itself: what is refused before a route is reached, and how errors are
+// answered; the routes are in files of their own, and what a task is and may do belongs to the service behind them (port.ts).
 
 import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { ClaimkeeperError, limits, parseResolution, parseTaskId, shown } from '../domain/index.js';
-import { delay, type Runtime } from '../runtime/index.js';
+import { ClaimkeeperError, limits, shown } from '../domain/index.js';
+import type { Runtime } from '../runtime/index.js';
+import { addHealthRoutes } from './health-routes.js';
 import { parseBody } from './json.js';
-import type { SubmitOutcome, TaskService } from './port.js';
-import { asClaimkeeperError, ofParser, problemOf, problemType } from './problem.js';
-import { iso, viewOf } from './view.js';
+import type { TaskService } from './port.js';
+import { asClaimkeeperError, ofParser, problemOf, problemType, retryAfterSeconds } from './problem.js';
+import { addTaskRoutes } from './task-routes.js';
 
 export type ApiOptions = {
   readonly tasks: TaskService;
   readonly runtime: Runtime;
 };
 
-type TaskRoute = { Params: { id: string } };
-
-/** An answer that is overdue: a write may have been made, a read not. */
-type Overdue = 'OUTCOME_UNKNOWN' | 'ZOOKEEPER_UNAVAILABLE';
-
-const retryAfterSeconds = '1';
 /** Node bounds the URL and the headers together. */
 const headerBytesMax = 16 * 1024;
 /** How often Node looks for requests that are overdue. */
@@ -79,95 +74,6 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
   addTaskRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
   return app;
-}
-
-function addTaskRoutes(app: FastifyInstance, tasks: TaskService, runtime: Runtime): void {
-  const inTime = <T>(work: Promise<T>, overdue: Overdue): Promise<T> => withDeadline(runtime, work, overdue);
-
-  app.post('/v1/tasks', async (request, reply) => {
-    const [outcome] = await inTime(tasks.submitMany([request.body]), 'OUTCOME_UNKNOWN');
-    if (outcome === undefined) throw new Error('the service gave no outcome');
-    if (outcome.kind === 'refused') throw outcome.error;
-    reply.code(outcome.kind === 'created' ? 201 : 200).header('location', `/v1/tasks/${outcome.id}`);
-    return outcomeView(outcome);
-  });
-
-  app.post('/v1/tasks/batch', { bodyLimit: limits.batchBytesMax }, async (request) => {
-    const outcomes = await inTime(tasks.submitMany(batchOf(request.body)), 'OUTCOME_UNKNOWN');
-    return { outcomes: outcomes.map(outcomeView) };
-  });
-
-  app.get<TaskRoute>('/v1/tasks/:id', async ({ params }) => {
-    const id = parseTaskId(params.id);
-    const record = await inTime(tasks.get(id), 'ZOOKEEPER_UNAVAILABLE');
-    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task ${shown(id)}`);
-    return viewOf(record, record.state === 'running' ? await tasks.progress(id) : null);
-  });
-
-  app.post<TaskRoute>('/v1/tasks/:id/replay', async ({ params, body }) => {
-    refuseBody(body);
-    return viewOf(await inTime(tasks.replay(parseTaskId(params.id)), 'OUTCOME_UNKNOWN'), null);
-  });
-
-  app.post<TaskRoute>('/v1/tasks/:id/cancel', async ({ params, body }) => {
-    refuseBody(body);
-    return viewOf(await inTime(tasks.cancel(parseTaskId(params.id)), 'OUTCOME_UNKNOWN'), null);
-  });
-
-  app.post<TaskRoute>('/v1/tasks/:id/resolve', async ({ params, body }) => {
-    const id = parseTaskId(params.id);
-    const { as, note } = parseResolution(body);
-    return viewOf(await inTime(tasks.resolve(id, as, note), 'OUTCOME_UNKNOWN'), null);
-  });
-}
-
-function addHealthRoutes(app: FastifyInstance, tasks: TaskService): void {
-  app.get('/livez', async () => ({ status: 'alive' }));
-
-  app.get('/readyz', async (_request, reply) => {
-    const { ready, zookeeper, redis } = tasks.ready();
-    reply.code(ready ? 200 : 503);
-    if (!ready) reply.header('retry-after', retryAfterSeconds);
-    return { status: ready ? 'ready' : 'not ready', zookeeper, redis };
-  });
-}
-
-function refuseBody(body: unknown): void {
-  if (body !== undefined) throw new ClaimkeeperError('REQUEST_INVALID', 'this route takes no body');
-}
-
-function batchOf(body: unknown): readonly unknown[] {
-  const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
-  const keys = isObject ? Object.keys(body) : [];
-  const unknown = keys.find((key) => key !== 'tasks');
-  if (unknown !== undefined) {
-    const message = `a batch has no field ${shown(unknown)}: send { "tasks": [ … ] }`;
-    throw new ClaimkeeperError('REQUEST_INVALID', message, { field: unknown.slice(0, 200) });
-  }
-  const inputs = isObject ? (body as { tasks?: unknown }).tasks : undefined;
-  if (!Array.isArray(inputs)) {
-    const message = 'a batch is an object with a list of tasks: send { "tasks": [ … ] }';
-    throw new ClaimkeeperError('REQUEST_INVALID', message, { field: 'tasks' });
-  }
-  if (inputs.length > limits.batchTasksMax) {
-    const message = `the batch has ${inputs.length} tasks, the limit is ${limits.batchTasksMax}: send several`;
-    throw new ClaimkeeperError('BATCH_TOO_LARGE', message, { field: 'tasks' });
-  }
-  return inputs;
-}
-
-function outcomeView(outcome: SubmitOutcome): object {
-  if (outcome.kind === 'refused') return { kind: outcome.kind, error: problemOf(outcome.error) };
-  const { kind, id, state, dedupUntil } = outcome;
-  return { kind, id, state, dedupUntil: iso(dedupUntil) };
-}
-
-async function withDeadline<T>({ clock }: Runtime, work: Promise<T>, overdue: Overdue): Promise<T> {
-  const over = new AbortController();
-  const late = delay(clock, limits.requestMsMax, over.signal).then(() => null);
-  const answer = await Promise.race([work.then((value) => ({ value })), late]).finally(() => over.abort());
-  if (answer !== null) return answer.value;
-  throw new ClaimkeeperError(overdue, `there was no answer within ${limits.requestMsMax} ms`);
 }
 
 /** Requests that Node answers itself, or not at all, unless someone listens. */

@@ -47,3 +47,8 @@ function refusePrototypes(key: string, value: unknown): unknown {
   }
   return value;
 }
+
+/** @throws ClaimkeeperError `REQUEST_INVALID` when there is one */
+export function refuseBody(body: unknown): void {
+  if (body !== undefined) throw new ClaimkeeperError('REQUEST_INVALID', 'this route takes no body');
+}

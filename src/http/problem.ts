@@ -4,6 +4,8 @@
 import { ClaimkeeperError, type ErrorCode, errorRegistry, limits, shown } from '../domain/index.js';
 
 export const problemType = 'application/problem+json';
+/** With each 503 that may pass. */
+export const retryAfterSeconds = '1';
 
 export type Problem = {
   /** Names the error: stable, and not an address to fetch. */
