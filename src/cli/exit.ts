@@ -6,6 +6,9 @@ import { ClaimkeeperError } from '../domain/index.js';
 export const exitCodes = { ok: 0, failed: 1, usage: 2, conflict: 3, unavailable: 4 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
+/** How a command that has not failed says how it ended. */
+export type Result = { code: ExitCode };
+
 export const exitCodesHelp = `
 Exit codes:
   0  done

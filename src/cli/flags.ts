@@ -1,0 +1,27 @@
+// flags.ts: what the commands' flags have in common: settings that may come from the environment too, numbers, examples.
+
+import { type Command, InvalidArgumentError } from 'commander';
+import { shown } from '../domain/index.js';
+import { type Config, flagOf, settings } from '../runtime/index.js';
+
+/** A flag for each of these settings. */
+export function addSettings(command: Command, keys: readonly (keyof Config)[]): void {
+  for (const key of keys) {
+    const { env, help, default: value } = settings[key];
+    command.option(`${flagOf(key)} <value>`, `${help} (default: ${value}, env: ${env})`);
+  }
+}
+
+/** Below the command's help. */
+export function examples(command: Command, lines: readonly string[]): void {
+  command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`);
+}
+
+/** @throws InvalidArgumentError */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`${shown(text)} is not a whole number within ${min} – ${max}.`);
+  };
+}

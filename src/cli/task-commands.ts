@@ -1,0 +1,116 @@
+// task-commands.ts: the commands that submit tasks, show them and steer them, through the API.
+
+import { type Command, Option } from 'commander';
+import { limits, type Resolution } from '../domain/index.js';
+import { type Config, type Flags, systemClock } from '../runtime/index.js';
+import { ApiClient } from './api-client.js';
+import type { Result } from './exit.js';
+import { addSettings, examples, wholeNumber } from './flags.js';
+import { parsePayload, submitLines, submitOne } from './submit.js';
+import type { Terminal } from './terminal.js';
+
+type SubmitFlags = Flags & {
+  readonly file?: string;
+  readonly id?: string;
+  readonly type?: string;
+  readonly payload?: unknown;
+  readonly attempts?: number;
+};
+
+export function addAsking(
+  root: Command,
+  config: (flags: Flags) => Config,
+  terminal: Terminal,
+  result: Result,
+): void {
+  const client = (flags: Flags): ApiClient => new ApiClient(config(flags).api, systemClock);
+  const show = (value: unknown): void => terminal.print(JSON.stringify(value, null, 2));
+
+  const submit = root
+    .command('submit')
+    .description('Submits one task given by flags, or one per line of JSON')
+    .option('--id <id>', 'idempotency key: the same id with the same content is the same task')
+    .option('--type <name>', 'task type')
+    .option('--queue <name>', 'queue (default: default)')
+    .option('--payload <json>', 'any JSON value up to 64 KiB (default: null)', parsePayload)
+    .option(
+      '--priority <n>',
+      '0, the most urgent and the default, to 1000',
+      wholeNumber(0, limits.priorityMax),
+    )
+    .option('--delay-ms <ms>', 'not before this many ms from now', wholeNumber(0, limits.delayMsMax))
+    .option('--run-at <time>', 'not before this time, ISO 8601 with an offset')
+    .option('--attempts <n>', 'attempts in all', wholeNumber(1, limits.attemptsMax))
+    .option('--timeout-ms <ms>', "an attempt's deadline", wholeNumber(1, limits.timeoutMsMax))
+    .addOption(
+      new Option('--on-interrupted <policy>', 'if a worker dies').choices(['park', 'verify', 'rerun']),
+    )
+    .addOption(
+      new Option('--file <file>', 'tasks from a file, one per line of JSON; - for standard input').conflicts([
+        ...['id', 'type', 'queue', 'payload', 'priority', 'delayMs', 'runAt'],
+        ...['attempts', 'timeoutMs', 'onInterrupted'],
+      ]),
+    )
+    .action(async ({ file, api, ...task }: SubmitFlags, command: Command) => {
+      const asked = client({ api });
+      if (file !== undefined) {
+        result.code = await submitLines(asked, file, terminal);
+        return;
+      }
+      if (task.id === undefined || task.type === undefined)
+        command.error('error: give --id and --type, or --file');
+      const { attempts, ...rest } = task;
+      const input = attempts === undefined ? rest : { ...rest, retry: { attempts } };
+      result.code = await submitOne(asked, input, terminal);
+    });
+  addSettings(submit, ['api']);
+  examples(submit, [
+    `claimkeeper submit --id welcome:17 --type email --payload '{"to":"ada@example.org"}'`,
+    'claimkeeper submit --file tasks.ndjson',
+    `echo '{"id":"welcome:18","type":"email"}' | claimkeeper submit --file -`,
+  ]);
+
+  const get = root
+    .command('get')
+    .description('Shows a task with its attempts')
+    .argument('<id>', "the task's id")
+    .action(async (id: string, flags: Flags) => show(await client(flags).get(id)));
+  addSettings(get, ['api']);
+  examples(get, ['claimkeeper get welcome:17']);
+
+  addActs(root, client, show);
+}
+
+function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (value: unknown) => void): void {
+  const replay = root
+    .command('replay')
+    .description('Runs a task again that failed, was cancelled, or whose outcome is uncertain')
+    .argument('<id>', "the task's id")
+    .action(async (id: string, flags: Flags) => show(await client(flags).replay(id)));
+  addSettings(replay, ['api']);
+  examples(replay, ['claimkeeper replay welcome:17']);
+
+  const cancel = root
+    .command('cancel')
+    .description('Cancels a task that waits; asks one that runs to stop')
+    .argument('<id>', "the task's id")
+    .action(async (id: string, flags: Flags) => show(await client(flags).cancel(id)));
+  addSettings(cancel, ['api']);
+  examples(cancel, ['claimkeeper cancel welcome:17']);
+
+  const resolve = root
+    .command('resolve')
+    .description('Says what happened to a task whose outcome is uncertain')
+    .argument('<id>', "the task's id")
+    .addOption(
+      new Option('--as <outcome>', 'what happened').choices(['completed', 'failed']).makeOptionMandatory(),
+    )
+    .requiredOption('--note <text>', `how you know, up to ${limits.errorMessageCharsMax} characters`)
+    .action(async (id: string, { as, note, ...flags }: Flags & Resolution) =>
+      show(await client(flags).resolve(id, { as, note })),
+    );
+  addSettings(resolve, ['api']);
+  examples(resolve, [
+    `claimkeeper resolve welcome:17 --as completed --note 'the mail is in the sent folder'`,
+  ]);
+}
