@@ -27,6 +27,7 @@ type Lay = (fault: PlannedFault, member: () => Member) => Promise<Laid | undefin
 /** Replies to an operation that are swallowed before the connection is cut. */
 const lostRepliesMax = 5;
 const mendedMsMax = 30_000;
+const mendingsMax = 3;
 
 export class Faults {
   readonly #installation: Installation;
@@ -278,17 +279,20 @@ async function away(proxy: FaultyNetwork, on: boolean): Promise<void> {
   if (on) proxy.cut();
 }
 
+/** Until it has what the leader has: with another one gone before that, the ensemble is beyond what three servers bear. */
 async function mended(server: LocalServer): Promise<void> {
   const serves = async (): Promise<void> => {
     if (!(await ask(server.port, 'srvr')).includes('Mode: ')) throw new Error('it does not serve');
   };
-  try {
+  for (let tries = 1; ; tries += 1) {
     if (!runs(server)) await server.restart();
-    await eventually(serves, { what: 'a ZooKeeper server serves again', deadlineMs: 8_000 });
-  } catch {
-    // It may have given up on itself without ending, as for want of a disk.
-    if (runs(server)) await server.kill();
-    await server.restart();
+    try {
+      return await eventually(serves, { what: 'a ZooKeeper server serves again', deadlineMs: mendedMsMax });
+    } catch (error) {
+      if (tries === mendingsMax) throw error;
+      // It may have given up on itself without ending, as for want of a disk.
+      if (runs(server)) await server.kill();
+    }
   }
 }
 

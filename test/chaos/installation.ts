@@ -77,7 +77,7 @@ export class Installation {
     dataDir: string,
     begun: Begun,
   ): Promise<Parts & { readonly keeper: Claimkeeper }> {
-    const ensemble = await startEnsemble({ dataDir });
+    const ensemble = await startEnsemble({ dataDir, heapMb: 512 });
     begun.stop.push(() => ensemble.stop());
     const redis = await RedisPair.start();
     begun.stop.push(() => redis.stop());
