@@ -20,7 +20,7 @@ import { Legacy } from './legacy.js';
 import { Load, loadPerSecond } from './load.js';
 import { drawPlan, type FaultKind, type PlannedFault } from './plan.js';
 import { writeReport } from './report.js';
-import { judge, type Verdict } from './verdict.js';
+import { judge, type RunOutcome, type Verdict } from './verdict.js';
 
 export type RunOptions = { readonly minutes: number; readonly seed: number; readonly folder: string };
 
@@ -31,8 +31,8 @@ const settleMsMax = 90_000;
 const linesTold = 10;
 const dedupWindowMs = 7 * 24 * 3_600_000;
 
-/** Whether the run was judged good. */
-export async function run({ minutes, seed, folder }: RunOptions): Promise<boolean> {
+/** Given up, it says nothing. */
+export async function run({ minutes, seed, folder }: RunOptions): Promise<RunOutcome> {
   if (readdirSync(folder).length > 0)
     throw new Error(`${folder} is not empty: a run needs a folder of its own`);
   const legacy = new Legacy();
@@ -48,10 +48,10 @@ export async function run({ minutes, seed, folder }: RunOptions): Promise<boolea
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
     await legacy.close();
   }
-  if (giveUp.signal.aborted) return false;
+  if (giveUp.signal.aborted) return 'void';
   const verdict = await judge(folder);
   tellVerdict(verdict, await writeReport(folder, verdict));
-  return verdict.ok;
+  return verdict.outcome;
 }
 
 async function course(
@@ -195,8 +195,8 @@ function tellVerdict(verdict: Verdict, report: string): void {
     say(`${violated.length === 0 ? 'holds' : 'VIOLATED'} ${name} (${checked} times)`);
     for (const line of violated.slice(0, linesTold)) say(`    ${line}`);
   }
-  for (const reason of verdict.void) say(`void: ${reason}`);
-  say(`${verdict.ok ? 'ok' : 'NOT OK'}; report: ${report}`);
+  for (const reason of verdict.void.slice(0, linesTold)) say(`void: ${reason}`);
+  say(`${verdict.outcome}; report: ${report}`);
 }
 
 async function versionsOf({ ensemble }: Installation): Promise<Record<string, string>> {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // main.ts: one chaos run from the command line: starts an installation, loads it, breaks it by a plan drawn from the seed,
-// waits until all is over, leaves the evidence (evidence.ts) and has it judged. Exits 1 unless the verdict is good.
+// waits until all is over, leaves the evidence (evidence.ts) and has it judged. Exits 1 when a promise was
+// broken, 3 when the run says nothing.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,6 +19,8 @@ function number(min: number, max: number): (text: string) => number {
   };
 }
 
+const exitCodes = { passed: 0, broken: 1, void: 3 } as const;
+
 const command = new Command('chaos')
   .description('Runs an installation of real processes, breaks it for some minutes, and judges what it did')
   .option('--minutes <n>', 'how long it is broken', number(1.5, 600), 2)
@@ -29,10 +32,10 @@ const command = new Command('chaos')
   .action(async ({ minutes, seed, out }: Flags) => {
     const folder = out === undefined ? mkdtempSync(`${tmpdir()}/claimkeeper-chaos-`) : resolve(out);
     mkdirSync(folder, { recursive: true });
-    const ok = await run({ minutes, seed, folder });
-    if (ok && out === undefined) rmSync(folder, { recursive: true });
+    const outcome = await run({ minutes, seed, folder });
+    if (outcome === 'passed' && out === undefined) rmSync(folder, { recursive: true });
     else console.log(`evidence: ${folder}`);
-    process.exitCode = ok ? 0 : 1;
+    process.exitCode = exitCodes[outcome];
   });
 
 await command.parseAsync();

@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Quantiles } from './figures.js';
 import { escaped, groups, recoveries, throughput, timeline } from './report-charts.js';
-import type { Verdict } from './verdict.js';
+import type { RunOutcome, Verdict } from './verdict.js';
 
 /** Writes both into `folder`; resolves with the page's path. */
 export async function writeReport(folder: string, verdict: Verdict): Promise<string> {
@@ -57,7 +57,7 @@ export function page(verdict: Verdict): string {
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Chaos run, seed ${seed}</title>
 <style>${style}</style></head>
 <body>
-<div class="head"><h1>Chaos run, seed ${seed}</h1>${badge(verdict)}</div>
+<div class="head"><h1>Chaos run, seed ${seed}</h1>${badges[verdict.outcome]}</div>
 <p class="soft">${new Date(from).toISOString()}, ${seconds(to - from)}. ${Object.entries(versions)
     .map(([name, version]) => escaped(`${name} ${version}`))
     .join(', ')}.</p>
@@ -101,12 +101,11 @@ ${voidRules(verdict)}
 const recoveryWords =
   'A killed worker: from the kill until the last of its tasks was claimed again, or its outcome was recorded. A worker that lived on, or was restarted: from the fault’s end until it completes a task. A scheduler that led and lost its session: until another leads. An API: from the fault’s end until a submit is accepted. A ZooKeeper server: the longest time without a commit. Redis: from the fault’s end until a task accepted after it is completed. A handler: from the claim until its outcome is known. Where a scheduler has to act, time in which every one of them was under a fault does not count.';
 
-function badge({ ok, void: reasons, findings }: Verdict): string {
-  const violated = findings.some((finding) => finding.violated.length > 0);
-  if (violated) return '<span class="badge bad">A promise was broken</span>';
-  if (reasons.length > 0) return '<span class="badge void">Void</span>';
-  return ok ? '<span class="badge good">Passed</span>' : '';
-}
+const badges: Record<RunOutcome, string> = {
+  passed: '<span class="badge good">Passed</span>',
+  broken: '<span class="badge bad">A promise was broken</span>',
+  void: '<span class="badge void">Void</span>',
+};
 
 const linesShown = 20;
 

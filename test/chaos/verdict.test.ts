@@ -81,7 +81,7 @@ describe('a run in which all is well', () => {
   test('is good, and nothing that it could have checked was left out', async () => {
     const verdict = await judged();
     expect([violated(verdict), verdict.void]).toEqual([[], []]);
-    expect(verdict.ok).toBe(true);
+    expect(verdict.outcome).toBe('passed');
     const unchecked = verdict.findings.filter(({ checked }) => checked === 0).map(({ name }) => name);
     expect(unchecked).toEqual([
       'I5 recorded as not executed means that there was none',
@@ -224,7 +224,7 @@ describe('what spoils it is found', () => {
   ])('%s', async (_what, spoil, names) => {
     const verdict = await judged(spoil);
     expect([...new Set(violated(verdict))]).toEqual(names);
-    expect(verdict.ok).toBe(false);
+    expect(verdict.outcome).toBe('broken');
   });
 
   test('a session that was trusted when the server ended it, its process undisturbed', async () => {
@@ -299,7 +299,7 @@ describe('a run that was not hard enough is void', () => {
   ])('%s', async (_what, spoil, reason) => {
     const verdict = await judged(spoil);
     expect(verdict.void.join('; ')).toContain(reason);
-    expect(verdict.ok).toBe(false);
+    expect(verdict.outcome).not.toBe('passed');
   });
 });
 

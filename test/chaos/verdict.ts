@@ -24,6 +24,9 @@ export type KindFigures = {
   readonly recovery: Quantiles | null;
 };
 
+/** `broken`: a promise was. `void`: it says nothing; also where the log contradicts itself, by which all else is judged. */
+export type RunOutcome = 'passed' | 'broken' | 'void';
+
 export type Verdict = {
   readonly seed: number;
   readonly command: string;
@@ -32,8 +35,7 @@ export type Verdict = {
   readonly healedAt: number;
   readonly settledAt: number | null;
   readonly to: number;
-  /** Not void, and nothing violated. */
-  readonly ok: boolean;
+  readonly outcome: RunOutcome;
   /** Why the run says nothing. */
   readonly void: readonly string[];
   readonly findings: readonly Finding[];
@@ -119,7 +121,9 @@ export function judgeEvidence(evidence: Evidence): Verdict {
   };
   const reasons = [...log.gaps.map((gap) => `the log has a gap: ${gap}`), ...reasonsOf(verdict)];
   const violated = found.some((finding) => finding.violated.length > 0);
-  return { ...verdict, void: reasons, ok: reasons.length === 0 && !violated };
+  const sound = log.gaps.length === 0;
+  const outcome = violated && sound ? 'broken' : reasons.length > 0 ? 'void' : 'passed';
+  return { ...verdict, void: reasons, outcome };
 }
 
 type Figures = Pick<Verdict, 'findings' | 'tasks' | 'throughput' | 'kinds'>;
