@@ -4,12 +4,14 @@ import { type Held, limits, type TaskId } from '../domain/index.js';
 import { type LedgerContext, readAllHeld } from './context.js';
 import { bucketPath, recordsPath } from './paths.js';
 
-/** Records read at once, in one request: claims are not kept waiting. */
-const readsAtOnce = limits.readsPerRequestMax;
+/** Records read by one request, and requests at once: far below what a connection carries, so that claims are not kept waiting. */
+const readsPerRequest = limits.readsPerRequestMax;
+const requestsAtOnce = 8;
 const bucketsAtOnce = 16;
 
 /**
- * Calls `visit` with up to 64 records at a time, until all were seen or `signal` aborts. Records made meanwhile may be missed.
+ * Calls `visit` with up to 64 records each, some at a time, until all were seen or `signal` aborts. Records made meanwhile may
+ * be missed.
  * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
  */
 export async function walk(
@@ -22,11 +24,15 @@ export async function walk(
     const some = buckets.slice(first, first + bucketsAtOnce);
     const lists = await ctx.session.childrenOfAll(some.map(bucketPath));
     const ids = lists.flatMap((list) => (list ?? []) as TaskId[]);
-    for (let from = 0; from < ids.length; from += readsAtOnce) {
-      if (signal.aborted) return;
-      const held = await readAllHeld(ctx, ids.slice(from, from + readsAtOnce));
-      await visit(held.filter((each): each is Held => each !== null));
-    }
+    let from = 0;
+    const visitSome = async (): Promise<void> => {
+      while (from < ids.length && !signal.aborted) {
+        const part = ids.slice(from, from + readsPerRequest);
+        from += readsPerRequest;
+        await visit((await readAllHeld(ctx, part)).filter((each): each is Held => each !== null));
+      }
+    };
+    await Promise.all(Array.from({ length: requestsAtOnce }, visitSome));
     if (signal.aborted) return;
   }
 }
