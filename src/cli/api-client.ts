@@ -26,10 +26,13 @@ const answerMsMax = limits.requestMsMax + 5_000;
 export class ApiClient {
   readonly #base: URL;
   readonly #clock: Clock;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(base: string, clock: Clock) {
+  /** `apiKey` null: none is presented. */
+  constructor(base: string, clock: Clock, apiKey: string | null = null) {
     this.#base = new URL(base.endsWith('/') ? base : `${base}/`);
     this.#clock = clock;
+    this.#headers = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
   }
 
   /** At most `limits.batchTasksMax`; one reply each, in order. Repeating it does no harm: the ids tell. */
@@ -67,10 +70,11 @@ export class ApiClient {
     const overdue = new AbortController();
     const timer = this.#clock.after(answerMsMax, () => overdue.abort(), { keepAlive: true });
     try {
+      const json = { 'content-type': 'application/json' };
       const sent =
         body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+          ? { headers: this.#headers }
+          : { body: JSON.stringify(body), headers: { ...this.#headers, ...json } };
       const response = await fetch(url, { method, signal: overdue.signal, ...sent });
       return answerOf(url, response.status, await response.text());
     } catch (error) {

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { type Config, type Flags, resolveConfig } from '../runtime/index.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp, type Result } from './exit.js';
+import { addKeys } from './key-commands.js';
 import { addRepair, addServing } from './serving-commands.js';
 import { addAsking } from './task-commands.js';
 import type { Terminal } from './terminal.js';
@@ -32,12 +33,13 @@ function program(version: string, terminal: Terminal, result: Result): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      `\nSettings may come from the environment, as each command's help says.${exitCodesHelp}`,
+      `\nSettings may come from the environment or a file, as each command's help says.${exitCodesHelp}`,
     );
   const config = (flags: Flags): Config => resolveConfig(flags, terminal.env);
 
   addServing(root, config, terminal);
   addRepair(root, config, terminal);
+  addKeys(root, config, terminal);
   addAsking(root, config, terminal, result);
   return root;
 }

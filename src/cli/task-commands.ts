@@ -17,13 +17,18 @@ type SubmitFlags = Flags & {
   readonly attempts?: number;
 };
 
+const asking = ['api', 'apiKey'] as const;
+
 export function addAsking(
   root: Command,
   config: (flags: Flags) => Config,
   terminal: Terminal,
   result: Result,
 ): void {
-  const client = (flags: Flags): ApiClient => new ApiClient(config(flags).api, systemClock);
+  const client = (flags: Flags): ApiClient => {
+    const { api, apiKey } = config(flags);
+    return new ApiClient(api, systemClock, apiKey);
+  };
   const show = (value: unknown): void => terminal.print(JSON.stringify(value, null, 2));
 
   const submit = root
@@ -51,8 +56,8 @@ export function addAsking(
         ...['attempts', 'timeoutMs', 'onInterrupted'],
       ]),
     )
-    .action(async ({ file, api, ...task }: SubmitFlags, command: Command) => {
-      const asked = client({ api });
+    .action(async ({ file, api, apiKey, config: from, ...task }: SubmitFlags, command: Command) => {
+      const asked = client({ api, apiKey, config: from });
       if (file !== undefined) {
         result.code = await submitLines(asked, file, terminal);
         return;
@@ -63,7 +68,7 @@ export function addAsking(
       const input = attempts === undefined ? rest : { ...rest, retry: { attempts } };
       result.code = await submitOne(asked, input, terminal);
     });
-  addSettings(submit, ['api']);
+  addSettings(submit, asking);
   examples(submit, [
     `claimkeeper submit --id welcome:17 --type email --payload '{"to":"ada@example.org"}'`,
     'claimkeeper submit --file tasks.ndjson',
@@ -75,7 +80,7 @@ export function addAsking(
     .description('Shows a task with its attempts')
     .argument('<id>', "the task's id")
     .action(async (id: string, flags: Flags) => show(await client(flags).get(id)));
-  addSettings(get, ['api']);
+  addSettings(get, asking);
   examples(get, ['claimkeeper get welcome:17']);
 
   addActs(root, client, show);
@@ -87,7 +92,7 @@ function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (valu
     .description('Runs a task again that failed, was cancelled, or whose outcome is uncertain')
     .argument('<id>', "the task's id")
     .action(async (id: string, flags: Flags) => show(await client(flags).replay(id)));
-  addSettings(replay, ['api']);
+  addSettings(replay, asking);
   examples(replay, ['claimkeeper replay welcome:17']);
 
   const cancel = root
@@ -95,7 +100,7 @@ function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (valu
     .description('Cancels a task that waits; asks one that runs to stop')
     .argument('<id>', "the task's id")
     .action(async (id: string, flags: Flags) => show(await client(flags).cancel(id)));
-  addSettings(cancel, ['api']);
+  addSettings(cancel, asking);
   examples(cancel, ['claimkeeper cancel welcome:17']);
 
   const resolve = root
@@ -109,7 +114,7 @@ function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (valu
     .action(async (id: string, { as, note, ...flags }: Flags & Resolution) =>
       show(await client(flags).resolve(id, { as, note })),
     );
-  addSettings(resolve, ['api']);
+  addSettings(resolve, asking);
   examples(resolve, [
     `claimkeeper resolve welcome:17 --as completed --note 'the mail is in the sent folder'`,
   ]);
