@@ -9,7 +9,7 @@ import {
   type Resolution,
 } from '../domain/index.js';
 import type { Problem, TaskView } from '../http/index.js';
-import type { Clock } from '../runtime/index.js';
+import { type Clock, delay } from '../runtime/index.js';
 
 export type SubmitReply =
   | {
@@ -75,8 +75,13 @@ export class ApiClient {
         body === undefined
           ? { headers: this.#headers }
           : { body: JSON.stringify(body), headers: { ...this.#headers, ...json } };
-      const response = await fetch(url, { method, signal: overdue.signal, ...sent });
-      return answerOf(url, response.status, await response.text());
+      for (;;) {
+        const response = await fetch(url, { method, signal: overdue.signal, ...sent });
+        const text = await response.text();
+        if (response.status !== 429) return answerOf(url, response.status, text);
+        await delay(this.#clock, pauseMsOf(response), overdue.signal);
+        if (overdue.signal.aborted) return answerOf(url, response.status, text);
+      }
     } catch (error) {
       if (error instanceof ClaimkeeperError) throw error;
       const why = overdue.signal.aborted ? `no answer within ${answerMsMax} ms` : causeOf(error);
@@ -85,6 +90,12 @@ export class ApiClient {
       timer.cancel();
     }
   }
+}
+
+/** What a caller that asks too often is told to wait. */
+function pauseMsOf({ headers }: Response): number {
+  const seconds = Number(headers.get('retry-after') ?? 1);
+  return seconds > 0 && seconds < 60 ? seconds * 1_000 : 1_000;
 }
 
 function answerOf(url: URL, status: number, text: string): unknown {

@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { type Config, type Flags, resolveConfig } from '../runtime/index.js';
+import { addCompletion } from './completion.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp, type Result } from './exit.js';
 import { addKeys } from './key-commands.js';
 import { addRepair, addServing } from './serving-commands.js';
@@ -41,6 +42,7 @@ function program(version: string, terminal: Terminal, result: Result): Command {
   addRepair(root, config, terminal);
   addKeys(root, config, terminal);
   addAsking(root, config, terminal, result);
+  addCompletion(root, terminal);
   return root;
 }
 

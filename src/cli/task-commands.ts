@@ -7,6 +7,7 @@ import { ApiClient } from './api-client.js';
 import type { Result } from './exit.js';
 import { addSettings, examples, wholeNumber } from './flags.js';
 import { parsePayload, submitLines, submitOne } from './submit.js';
+import { tableOf } from './task-table.js';
 import type { Terminal } from './terminal.js';
 
 type SubmitFlags = Flags & {
@@ -79,9 +80,20 @@ export function addAsking(
     .command('get')
     .description('Shows a task with its attempts')
     .argument('<id>', "the task's id")
-    .action(async (id: string, flags: Flags) => show(await client(flags).get(id)));
+    .addOption(
+      new Option('-o, --output <format>', 'default: table on a terminal, else json').choices([
+        'json',
+        'table',
+      ]),
+    )
+    .action(async (id: string, { output, ...flags }: Flags & { readonly output?: string }) => {
+      const task = await client(flags).get(id);
+      const asTable = output === 'table' || (output === undefined && terminal.isTty === true);
+      if (asTable) terminal.print(tableOf(task));
+      else show(task);
+    });
   addSettings(get, asking);
-  examples(get, ['claimkeeper get welcome:17']);
+  examples(get, ['claimkeeper get welcome:17', 'claimkeeper get welcome:17 -o json']);
 
   addActs(root, client, show);
 }
