@@ -1,9 +1,9 @@
-// main.ts: announces one event to a hundred receivers, and says what arrived where. The receivers are played by the one of the
-// example beside it.
+// main.ts: announces one event to a hundred shops, and says what arrived. The shops are played by the receiver of the example
+// beside it.
 
 import { connect } from '../../src/index.js';
 import { startReceiver } from '../webhooks/receiver.js';
-import { typesWith } from './tasks.js';
+import { type Announcement, typesWith } from './tasks.js';
 
 const count = 100;
 
@@ -14,7 +14,10 @@ const keeper = await connect({
   chroot: '/example-fan-out',
   prefix: 'example-fan-out',
 });
-const worker = keeper.worker({ types: typesWith(keeper), concurrency: 20 });
+const worker = keeper.worker({
+  types: typesWith(keeper, (shop) => `${receiver.url}?shop=${shop}`),
+  concurrency: 20,
+});
 const left = new Set(Array.from({ length: count }, (_, i) => `release-7:${i}`));
 const allOver = new Promise<void>((resolve) => {
   worker.on('ended', ({ id }) => {
@@ -25,8 +28,8 @@ const allOver = new Promise<void>((resolve) => {
 await keeper.scheduler().start();
 await worker.start();
 
-const receivers = Array.from({ length: count }, (_, i) => `${receiver.url}?shop=${i}`);
-const payload = { event: 'release 7 is out', receivers };
+const shops = Array.from({ length: count }, (_, i) => `shop-${i}`);
+const payload: Announcement = { event: 'release 7 is out', shops };
 const { created } = await keeper.submit({ id: 'release-7', type: 'announcement', payload });
 console.log(created ? 'announced' : 'announced before');
 if (created) await allOver;

@@ -3,15 +3,17 @@
 import Table from 'cli-table3';
 import type { AttemptView, TaskView } from '../http/index.js';
 
+/** No colours: the table may be in a file. */
+const style = { head: [], border: [] };
 /** More of a payload, a result or a message is for `--output json`. */
 const cellCharsMax = 80;
 
 export function tableOf({ attempts, ...task }: TaskView): string {
-  const about = new Table();
+  const about = new Table({ style });
   for (const [name, value] of Object.entries(task)) about.push({ [name]: cell(value) });
   if (attempts.length === 0) return about.toString();
   const head = ['attempt', 'worker', 'started', 'ended', 'outcome', 'error'];
-  const ended = new Table({ head, style: { head: [] } });
+  const ended = new Table({ head, style });
   ended.push(...attempts.map(rowOf));
   return `${about}\n${ended}`;
 }

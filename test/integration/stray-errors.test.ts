@@ -23,41 +23,45 @@ beforeAll(async () => {
 test.each([
   ['a rejection', "void Promise.reject(new Error('astray'))"],
   ['a throw', "setImmediate(() => { throw new Error('astray'); })"],
-])('%s that escapes from a handler ends the worker with 1, and is said', async (name, stray) => {
-  const module = join(folder, `${name.replace(/\W/g, '')}.mjs`);
-  await writeFile(
-    module,
-    `import { defineTask } from ${JSON.stringify(library)};
+])(
+  '%s that escapes from a handler ends the worker with 1, and is said',
+  async (name, stray) => {
+    const module = join(folder, `${name.replace(/\W/g, '')}.mjs`);
+    await writeFile(
+      module,
+      `import { defineTask } from ${JSON.stringify(library)};
      export default [defineTask('stray', { handler: async () => { ${stray}; await new Promise(() => {}); } })];`,
-  );
-  const [chroot, prefix] = [uniqueChroot(), uniquePrefix()];
-  const keeper = await connect({
-    zookeeper: zookeeperUrl(),
-    redis: redisUrl(),
-    chroot,
-    prefix,
-    log: silentLogger,
-  });
-  onTestFinished(() => keeper.close());
-  const env = {
-    PATH: process.env.PATH,
-    CLAIMKEEPER_ZOOKEEPER: zookeeperUrl(),
-    CLAIMKEEPER_REDIS: redisUrl(),
-    CLAIMKEEPER_CHROOT: chroot,
-    CLAIMKEEPER_PREFIX: prefix,
-    CLAIMKEEPER_LOG_LEVEL: 'silent',
-  };
-  const worker = spawn(process.execPath, [main, 'worker', module], {
-    env,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  onTestFinished(() => void worker.kill('SIGKILL'));
-  let said = '';
-  worker.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-  });
-  const ended = new Promise<number | null>((resolve) => worker.once('close', resolve));
-  await keeper.submit({ id: 'stray', type: 'stray' });
-  expect(await ended).toBe(1);
-  expect(said).toContain('astray');
-});
+    );
+    const [chroot, prefix] = [uniqueChroot(), uniquePrefix()];
+    const keeper = await connect({
+      zookeeper: zookeeperUrl(),
+      redis: redisUrl(),
+      chroot,
+      prefix,
+      log: silentLogger,
+    });
+    onTestFinished(() => keeper.close());
+    const env = {
+      PATH: process.env.PATH,
+      CLAIMKEEPER_ZOOKEEPER: zookeeperUrl(),
+      CLAIMKEEPER_REDIS: redisUrl(),
+      CLAIMKEEPER_CHROOT: chroot,
+      CLAIMKEEPER_PREFIX: prefix,
+      CLAIMKEEPER_LOG_LEVEL: 'silent',
+    };
+    const worker = spawn(process.execPath, [main, 'worker', module], {
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    onTestFinished(() => void worker.kill('SIGKILL'));
+    let said = '';
+    worker.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    const ended = new Promise<number | null>((resolve) => worker.once('close', resolve));
+    await keeper.submit({ id: 'stray', type: 'stray' });
+    expect(await ended).toBe(1);
+    expect(said).toContain('astray');
+  },
+  60_000,
+);

@@ -216,7 +216,7 @@ async function unknownCommands(commands: readonly string[]): Promise<string[]> {
 
 /** Of `claimkeeper keys create`, or of `claimkeeper get` where the second word is an argument. */
 async function helpOfDeepest(first: string, second: string): Promise<string | null> {
-  return (second === '' ? null : await helpOf([first, second])) ?? helpOf([first]);
+  return (/^[a-z]/.test(second) ? await helpOf([first, second]) : null) ?? helpOf([first]);
 }
 
 /** What the command prints of itself; null when there is no such command. */
