@@ -2,7 +2,7 @@
 // process that checks them, and gone for all of them within a second of their revocation.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type KeyInput, keyScopes, parseKeyText } from '../../src/domain/index.js';
+import { type KeyInput, keyScopes, limits, parseKeyText } from '../../src/domain/index.js';
 import { KeyRing } from '../../src/key-ring.js';
 import { Keys } from '../../src/keys.js';
 import { keysPath } from '../../src/ledger/index.js';
@@ -126,6 +126,29 @@ describe.each([
       expect((await ring()).ring.find(idOf(key))).toMatchObject({ name: fault });
     },
   );
+
+  test('an id that is taken, by whatever chance, is not given out again', async () => {
+    const nonce = desk.ctx.runtime.random.nonce();
+    const random = { ...desk.ctx.runtime.random, nonce: () => nonce };
+    const runtime = { ...desk.ctx.runtime, random: { ...random, roll: () => 0.5 } };
+    const unlucky = new Keys({ ...desk.ctx, runtime }, desk.generation, { deadlineMs: 300 });
+    const { id } = await unlucky.create({ ...asked, name: 'first' });
+    await expect(unlucky.create({ ...asked, name: 'second' })).rejects.toMatchObject({
+      code: 'ZOOKEEPER_UNAVAILABLE',
+    });
+    expect((await keys.list()).filter((key) => key.id === id)).toMatchObject([{ name: 'first' }]);
+  });
+
+  test('no more are made than there may be', async () => {
+    const session = withMethods(desk.ctx.session, {
+      read: async (path) => {
+        const node = await desk.ctx.session.read(path);
+        return node && { ...node, stat: { ...node.stat, numChildren: limits.keysMax } };
+      },
+    });
+    const full = new Keys({ ...desk.ctx, session }, desk.generation, until);
+    await expect(full.create(asked)).rejects.toMatchObject({ code: 'KEY_LIMIT' });
+  });
 
   test('is revoked although the reply is lost', async () => {
     const { id } = await keys.create(asked);
