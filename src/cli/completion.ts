@@ -135,7 +135,8 @@ ${words.join('\n')}
   esac
   [[ "\${words[CURRENT]}" == -* ]] || _files
 }
-compdef _claimkeeper claimkeeper`;
+# Sourced, or found by zsh as a file of this name.
+if [[ "\${funcstack[1]}" == _claimkeeper ]]; then _claimkeeper; else compdef _claimkeeper claimkeeper; fi`;
 }
 
 function ofFish(places: readonly Place[]): string {

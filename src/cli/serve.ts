@@ -1,7 +1,6 @@
 // serve.ts: the processes that serve: API, scheduler, worker. Owns the order of their start and end; what they do is the
 // library's.
 
-import { isIPv4 } from 'node:net';
 import { createApi } from '../http/index.js';
 import { type Claimkeeper, connect, type TaskType } from '../index.js';
 import {
@@ -14,6 +13,7 @@ import {
   systemRandom,
 } from '../runtime/index.js';
 import { toldToStop } from './lifetime.js';
+import { areKeysRequired } from './reach.js';
 import type { Terminal } from './terminal.js';
 
 export function runtimeOf(config: Config): Runtime {
@@ -68,7 +68,7 @@ export function apiServices(
 ): readonly Service[] {
   const { host, port, rateLimitPerSecond } = config;
   const keys = keeper.keyRing();
-  const required = config.requireKeys === 'always' || !isLoopback(host);
+  const required = areKeysRequired(config);
   const api = createApi({ tasks: keeper, runtime, access: { keys, required }, rateLimitPerSecond });
   const listen = async (): Promise<void> => {
     const url = await api.listen({ host, port });
@@ -98,9 +98,4 @@ async function serve(
   } finally {
     await keeper.close();
   }
-}
-
-/** A name that only looks like an address may lead anywhere. */
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

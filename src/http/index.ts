@@ -1,4 +1,3 @@
-export type { Access, KeyBook } from './access.js';
 export { type Api, createApi } from './api.js';
 export type { ApiOptions } from './app.js';
 export type { Readiness, SubmitOutcome, TaskService } from './port.js';
