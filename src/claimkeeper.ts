@@ -33,6 +33,8 @@ import {
   type TaskRecord,
   type WorkerId,
 } from './domain/index.js';
+import { KeyRing } from './key-ring.js';
+import { Keys } from './keys.js';
 import {
   type AcceptOutcome,
   accept,
@@ -132,6 +134,8 @@ export async function connect(options: ConnectOptions): Promise<Claimkeeper> {
 export class Claimkeeper {
   /** What fires tasks by the calendar. */
   readonly schedules: Schedules<Submitted>;
+  /** Who may ask the API for what. */
+  readonly keys: Keys;
   readonly #options: Resolved;
   readonly #session: Session;
   readonly #generation: Generation;
@@ -156,6 +160,7 @@ export class Claimkeeper {
     const deliver = deliveries.deliver.bind(deliveries);
     this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, runtime };
     this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
+    this.keys = new Keys(this.#ctx, generation, this.#until());
   }
 
   /**
@@ -252,6 +257,11 @@ export class Claimkeeper {
     const { graceMs, reconcileEveryMs, dedupWindowMs, historyMs } = this.#options;
     const options = { graceMs, reconcileEveryMs, dedupWindowMs, historyMs };
     return this.#own(new Scheduler(options, this.#memberId(), this.#ctx, this.#generation, this.#deliveries));
+  }
+
+  /** The API keys, for a process that checks them; `start()` it. Closed with this object. */
+  keyRing(): KeyRing {
+    return this.#own(new KeyRing(this.#ctx, this.#options.requestMsMax));
   }
 
   /**

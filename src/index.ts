@@ -11,6 +11,8 @@ export {
   type ErrorCode,
   errorRegistry,
   type Json,
+  type KeyInput,
+  type KeyScope,
   type Misfire,
   NonRetryable,
   type OnInterrupted,
@@ -22,6 +24,7 @@ export {
   type SubmissionInput,
   type TaskRecord,
 } from './domain/index.js';
+export type { CreatedKey, Keys, KeyView } from './keys.js';
 export type { ConnectOptions, WorkerSettings } from './options.js';
 export { createLogger, type Logger } from './runtime/index.js';
 export type { CreatedSchedule, Schedules, ScheduleView } from './schedules.js';

@@ -9,7 +9,7 @@ import {
   type Resolution,
 } from '../domain/index.js';
 import type { Problem, TaskView } from '../http/index.js';
-import type { Clock } from '../runtime/index.js';
+import { type Clock, delay } from '../runtime/index.js';
 
 export type SubmitReply =
   | {
@@ -26,10 +26,13 @@ const answerMsMax = limits.requestMsMax + 5_000;
 export class ApiClient {
   readonly #base: URL;
   readonly #clock: Clock;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(base: string, clock: Clock) {
+  /** `apiKey` null: none is presented. */
+  constructor(base: string, clock: Clock, apiKey: string | null = null) {
     this.#base = new URL(base.endsWith('/') ? base : `${base}/`);
     this.#clock = clock;
+    this.#headers = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
   }
 
   /** At most `limits.batchTasksMax`; one reply each, in order. Repeating it does no harm: the ids tell. */
@@ -67,12 +70,18 @@ export class ApiClient {
     const overdue = new AbortController();
     const timer = this.#clock.after(answerMsMax, () => overdue.abort(), { keepAlive: true });
     try {
+      const json = { 'content-type': 'application/json' };
       const sent =
         body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-      const response = await fetch(url, { method, signal: overdue.signal, ...sent });
-      return answerOf(url, response.status, await response.text());
+          ? { headers: this.#headers }
+          : { body: JSON.stringify(body), headers: { ...this.#headers, ...json } };
+      for (;;) {
+        const response = await fetch(url, { method, signal: overdue.signal, ...sent });
+        const text = await response.text();
+        if (response.status !== 429) return answerOf(url, response.status, text);
+        await delay(this.#clock, pauseMsOf(response), overdue.signal);
+        if (overdue.signal.aborted) return answerOf(url, response.status, text);
+      }
     } catch (error) {
       if (error instanceof ClaimkeeperError) throw error;
       const why = overdue.signal.aborted ? `no answer within ${answerMsMax} ms` : causeOf(error);
@@ -81,6 +90,12 @@ export class ApiClient {
       timer.cancel();
     }
   }
+}
+
+/** What a caller that asks too often is told to wait. */
+function pauseMsOf({ headers }: Response): number {
+  const seconds = Number(headers.get('retry-after') ?? 1);
+  return seconds > 0 && seconds < 60 ? seconds * 1_000 : 1_000;
 }
 
 function answerOf(url: URL, status: number, text: string): unknown {

@@ -22,5 +22,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (!(error instanceof ClaimkeeperError)) return exitCodes.failed;
   if (error.code === 'CONFIG_INVALID') return exitCodes.usage;
   if (error.status === 404 || error.status === 409) return exitCodes.conflict;
-  return error.retryable && error.status === 503 ? exitCodes.unavailable : exitCodes.failed;
+  return error.retryable && (error.status === 503 || error.status === 429)
+    ? exitCodes.unavailable
+    : exitCodes.failed;
 }

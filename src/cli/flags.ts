@@ -4,12 +4,15 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { shown } from '../domain/index.js';
 import { type Config, flagOf, settings } from '../runtime/index.js';
 
-/** A flag for each of these settings. */
+/** A flag for each of these settings, and one for the file with any. */
 export function addSettings(command: Command, keys: readonly (keyof Config)[]): void {
   for (const key of keys) {
-    const { env, help, default: value } = settings[key];
-    command.option(`${flagOf(key)} <value>`, `${help} (default: ${value}, env: ${env})`);
+    const { env, help, default: value, secret = false } = settings[key];
+    const preset = value === null ? '' : `default: ${value}, `;
+    const variables = secret ? `${env} or ${env}_FILE` : env;
+    command.option(`${flagOf(key)} <value>`, `${help} (${preset}env: ${variables})`);
   }
+  command.option('--config <file>', 'settings as a JSON object (env: CLAIMKEEPER_CONFIG)');
 }
 
 /** Below the command's help. */

@@ -2,7 +2,9 @@
 
 import { Command } from 'commander';
 import { type Config, type Flags, resolveConfig } from '../runtime/index.js';
+import { addCompletion } from './completion.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp, type Result } from './exit.js';
+import { addKeys } from './key-commands.js';
 import { addRepair, addServing } from './serving-commands.js';
 import { addAsking } from './task-commands.js';
 import type { Terminal } from './terminal.js';
@@ -32,13 +34,15 @@ function program(version: string, terminal: Terminal, result: Result): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      `\nSettings may come from the environment, as each command's help says.${exitCodesHelp}`,
+      `\nSettings may come from the environment or a file, as each command's help says.${exitCodesHelp}`,
     );
   const config = (flags: Flags): Config => resolveConfig(flags, terminal.env);
 
   addServing(root, config, terminal);
   addRepair(root, config, terminal);
+  addKeys(root, config, terminal);
   addAsking(root, config, terminal, result);
+  addCompletion(root, terminal);
   return root;
 }
 

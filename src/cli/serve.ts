@@ -13,6 +13,7 @@ import {
   systemRandom,
 } from '../runtime/index.js';
 import { toldToStop } from './lifetime.js';
+import { areKeysRequired } from './reach.js';
 import type { Terminal } from './terminal.js';
 
 export function runtimeOf(config: Config): Runtime {
@@ -25,7 +26,7 @@ export function connectTo(config: Config, { log }: Runtime): Promise<Claimkeeper
 }
 
 export function serveApi(config: Config, terminal: Terminal): Promise<void> {
-  return serve(config, (keeper, runtime) => [apiService(keeper, config, runtime, terminal)]);
+  return serve(config, (keeper, runtime) => apiServices(keeper, config, runtime, terminal));
 }
 
 export function serveScheduler(config: Config): Promise<void> {
@@ -38,39 +39,46 @@ export function serveWorker(config: Config, types: readonly TaskType[]): Promise
 }
 
 /** The operator's word that the ensemble's data, as it is now, is to be gone on with. */
-export async function confirmRestored(
-  config: Config,
-  held: readonly string[],
-  terminal: Terminal,
-): Promise<void> {
-  const keeper = await connectTo(config, runtimeOf(config));
-  try {
+export function confirmRestored(config: Config, held: readonly string[], terminal: Terminal): Promise<void> {
+  return withKeeper(config, async (keeper) => {
     terminal.print(`confirmed: the generation is now ${await keeper.confirmRestore(held)}`);
+  });
+}
+
+/** For a command that does one thing, and ends. */
+export async function withKeeper(
+  config: Config,
+  work: (keeper: Claimkeeper, runtime: Runtime) => Promise<void>,
+): Promise<void> {
+  const runtime = runtimeOf(config);
+  const keeper = await connectTo(config, runtime);
+  try {
+    await work(keeper, runtime);
   } finally {
     await keeper.close();
   }
 }
 
-export function apiService(
+/** The API, and before it what it must know to answer anybody: the keys. */
+export function apiServices(
   keeper: Claimkeeper,
-  { host, port }: Config,
+  config: Config,
   runtime: Runtime,
   terminal: Terminal,
-): Service {
-  const api = createApi({ tasks: keeper, runtime });
-  return {
-    async start() {
-      const url = await api.listen({ host, port });
-      if (!isLoopback(host)) {
-        runtime.log.warn(
-          { host },
-          'the API asks for no password: whoever reaches this address may submit tasks',
-        );
-      }
-      terminal.print(`listening on ${url}`);
-    },
-    stop: () => api.close(),
+): readonly Service[] {
+  const { host, port, rateLimitPerSecond } = config;
+  const keys = keeper.keyRing();
+  const required = areKeysRequired(config);
+  const api = createApi({ tasks: keeper, runtime, access: { keys, required }, rateLimitPerSecond });
+  const listen = async (): Promise<void> => {
+    const url = await api.listen({ host, port });
+    if (required && keys.size === 0) {
+      const message = 'a key is required and there is none: make one with "claimkeeper keys create"';
+      runtime.log.warn({ host }, message);
+    }
+    terminal.print(`listening on ${url}`);
   };
+  return [keys, { start: listen, stop: () => api.close() }];
 }
 
 /** Connects, starts, and stops when told to: in reverse order, the session last. */
@@ -90,8 +98,4 @@ async function serve(
   } finally {
     await keeper.close();
   }
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }

@@ -9,7 +9,7 @@ import type { Terminal } from './terminal.js';
 import { up } from './up.js';
 
 const serving = ['zookeeper', 'chroot', 'redis', 'prefix', 'sessionTimeoutMs', 'logLevel'] as const;
-const listening = ['host', 'port', 'dedupWindowMs'] as const;
+const listening = ['host', 'port', 'requireKeys', 'rateLimitPerSecond', 'dedupWindowMs'] as const;
 const leading = ['graceMs', 'dedupWindowMs'] as const;
 const working = ['queues', 'concurrency', 'drainMsMax'] as const;
 

@@ -2,10 +2,12 @@
 // is said of the outcomes; what a valid task is, the API says.
 
 import { createReadStream } from 'node:fs';
+import { access, constants, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { ClaimkeeperError, errorRegistry, limits } from '../domain/index.js';
+import { ClaimkeeperError, errorRegistry, limits, shown } from '../domain/index.js';
 import type { ApiClient, SubmitReply } from './api-client.js';
 import { type ExitCode, exitCodes } from './exit.js';
+import { type Progress, showProgress } from './progress.js';
 import type { Terminal } from './terminal.js';
 
 type Line = { readonly number: number; readonly text: string };
@@ -15,24 +17,55 @@ type Outcome = SubmitReply & { readonly line?: number };
 const batchBytesMax = limits.batchBytesMax - limits.requestBytesMax;
 
 export async function submitOne(client: ApiClient, input: unknown, terminal: Terminal): Promise<ExitCode> {
-  const tally = new Tally(terminal);
+  const tally = new Tally(terminal, null);
   for (const reply of await client.submit([input])) tally.add(reply);
   return tally.exitCode;
 }
 
-/** From a file, or from standard input for `-`: one task per line, empty lines left out. */
+/**
+ * From a file, or from standard input for `-`: one task per line, empty lines left out. After an end halfway the same lines
+ * may be submitted again: what was accepted is known by its id.
+ * @throws ClaimkeeperError `CONFIG_INVALID` for a file that cannot be read, and as the API answers
+ */
 export async function submitLines(client: ApiClient, file: string, terminal: Terminal): Promise<ExitCode> {
-  const tally = new Tally(terminal);
-  const input = file === '-' ? terminal.stdin : createReadStream(file);
+  if (file !== '-') await assertReadable(file);
+  const progress = await progressOf(file, terminal);
+  const tally = new Tally(terminal, progress);
+  let at = 1;
   try {
-    for await (const batch of batches(linesOf(input))) await submitBatch(client, batch, tally);
+    for await (const batch of batches(linesOf(file === '-' ? terminal.stdin : createReadStream(file)))) {
+      at = batch[0]?.number ?? at;
+      await submitBatch(client, batch, tally);
+    }
   } catch (error) {
-    tally.say('stopped');
+    progress?.stop();
+    tally.say(`stopped at line ${at}`);
     terminal.say('Submit the same lines again: what was accepted is known by its id.');
     throw error;
   }
+  progress?.stop();
   tally.say('submitted');
   return tally.exitCode;
+}
+
+/** @throws ClaimkeeperError `CONFIG_INVALID` */
+async function assertReadable(file: string): Promise<void> {
+  try {
+    await access(file, constants.R_OK);
+    if (!(await stat(file)).isDirectory()) return;
+  } catch (error) {
+    const why = `--file: ${shown(file)} cannot be read: ${(error as NodeJS.ErrnoException).code}`;
+    throw new ClaimkeeperError('CONFIG_INVALID', why, { field: '--file', cause: error });
+  }
+  throw new ClaimkeeperError('CONFIG_INVALID', `--file: ${shown(file)} is a folder`, { field: '--file' });
+}
+
+/** Null where nobody watches, or where nobody can know how much there is: a pipe is read once. */
+async function progressOf(file: string, { screen }: Terminal): Promise<Progress | null> {
+  if (screen === undefined || file === '-' || !(await stat(file)).isFile()) return null;
+  let total = 0;
+  for await (const _ of linesOf(createReadStream(file))) total += 1;
+  return showProgress(screen, total);
 }
 
 async function submitBatch(client: ApiClient, batch: readonly Line[], tally: Tally): Promise<void> {
@@ -96,11 +129,13 @@ function refused(
 /** Prints the outcomes as they come, and keeps the count. */
 class Tally {
   readonly #terminal: Terminal;
+  readonly #progress: Progress | null;
   readonly #counts = { created: 0, same: 0, refused: 0 };
   #worst: ExitCode = exitCodes.ok;
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: Terminal, progress: Progress | null) {
     this.#terminal = terminal;
+    this.#progress = progress;
   }
 
   get exitCode(): ExitCode {
@@ -109,7 +144,13 @@ class Tally {
 
   add(outcome: Outcome): void {
     this.#counts[outcome.kind] += 1;
-    this.#terminal.print(JSON.stringify(outcome));
+    this.#progress?.show(this.#counts);
+    // Whoever watches the bar on the same terminal reads no line per task, but for what is wrong.
+    const isWatched = this.#progress !== null && this.#terminal.isTty === true;
+    if (!isWatched || outcome.kind === 'refused') {
+      if (isWatched) this.#progress?.clear();
+      this.#terminal.print(JSON.stringify(outcome));
+    }
     if (outcome.kind === 'refused') this.#worst = worse(this.#worst, exitCodeOfProblem(outcome.error));
   }
 

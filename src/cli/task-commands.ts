@@ -7,6 +7,7 @@ import { ApiClient } from './api-client.js';
 import type { Result } from './exit.js';
 import { addSettings, examples, wholeNumber } from './flags.js';
 import { parsePayload, submitLines, submitOne } from './submit.js';
+import { tableOf } from './task-table.js';
 import type { Terminal } from './terminal.js';
 
 type SubmitFlags = Flags & {
@@ -17,13 +18,18 @@ type SubmitFlags = Flags & {
   readonly attempts?: number;
 };
 
+const asking = ['api', 'apiKey'] as const;
+
 export function addAsking(
   root: Command,
   config: (flags: Flags) => Config,
   terminal: Terminal,
   result: Result,
 ): void {
-  const client = (flags: Flags): ApiClient => new ApiClient(config(flags).api, systemClock);
+  const client = (flags: Flags): ApiClient => {
+    const { api, apiKey } = config(flags);
+    return new ApiClient(api, systemClock, apiKey);
+  };
   const show = (value: unknown): void => terminal.print(JSON.stringify(value, null, 2));
 
   const submit = root
@@ -51,8 +57,8 @@ export function addAsking(
         ...['attempts', 'timeoutMs', 'onInterrupted'],
       ]),
     )
-    .action(async ({ file, api, ...task }: SubmitFlags, command: Command) => {
-      const asked = client({ api });
+    .action(async ({ file, api, apiKey, config: from, ...task }: SubmitFlags, command: Command) => {
+      const asked = client({ api, apiKey, config: from });
       if (file !== undefined) {
         result.code = await submitLines(asked, file, terminal);
         return;
@@ -63,7 +69,7 @@ export function addAsking(
       const input = attempts === undefined ? rest : { ...rest, retry: { attempts } };
       result.code = await submitOne(asked, input, terminal);
     });
-  addSettings(submit, ['api']);
+  addSettings(submit, asking);
   examples(submit, [
     `claimkeeper submit --id welcome:17 --type email --payload '{"to":"ada@example.org"}'`,
     'claimkeeper submit --file tasks.ndjson',
@@ -74,9 +80,20 @@ export function addAsking(
     .command('get')
     .description('Shows a task with its attempts')
     .argument('<id>', "the task's id")
-    .action(async (id: string, flags: Flags) => show(await client(flags).get(id)));
-  addSettings(get, ['api']);
-  examples(get, ['claimkeeper get welcome:17']);
+    .addOption(
+      new Option('-o, --output <format>', 'default: table on a terminal, else json').choices([
+        'json',
+        'table',
+      ]),
+    )
+    .action(async (id: string, { output, ...flags }: Flags & { readonly output?: string }) => {
+      const task = await client(flags).get(id);
+      const asTable = output === 'table' || (output === undefined && terminal.isTty === true);
+      if (asTable) terminal.print(tableOf(task));
+      else show(task);
+    });
+  addSettings(get, asking);
+  examples(get, ['claimkeeper get welcome:17', 'claimkeeper get welcome:17 -o json']);
 
   addActs(root, client, show);
 }
@@ -87,7 +104,7 @@ function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (valu
     .description('Runs a task again that failed, was cancelled, or whose outcome is uncertain')
     .argument('<id>', "the task's id")
     .action(async (id: string, flags: Flags) => show(await client(flags).replay(id)));
-  addSettings(replay, ['api']);
+  addSettings(replay, asking);
   examples(replay, ['claimkeeper replay welcome:17']);
 
   const cancel = root
@@ -95,7 +112,7 @@ function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (valu
     .description('Cancels a task that waits; asks one that runs to stop')
     .argument('<id>', "the task's id")
     .action(async (id: string, flags: Flags) => show(await client(flags).cancel(id)));
-  addSettings(cancel, ['api']);
+  addSettings(cancel, asking);
   examples(cancel, ['claimkeeper cancel welcome:17']);
 
   const resolve = root
@@ -109,7 +126,7 @@ function addActs(root: Command, client: (flags: Flags) => ApiClient, show: (valu
     .action(async (id: string, { as, note, ...flags }: Flags & Resolution) =>
       show(await client(flags).resolve(id, { as, note })),
     );
-  addSettings(resolve, ['api']);
+  addSettings(resolve, asking);
   examples(resolve, [
     `claimkeeper resolve welcome:17 --as completed --note 'the mail is in the sent folder'`,
   ]);

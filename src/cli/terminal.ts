@@ -5,6 +5,10 @@ import type { Readable } from 'node:stream';
 export type Terminal = {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable;
+  /** Whether results are read by people: standard output is a terminal. */
+  readonly isTty?: boolean;
+  /** Standard error where it is a terminal: what moves is drawn there. */
+  readonly screen?: NodeJS.WritableStream;
   /** A result, for programs: one line, without its end. */
   print(line: string): void;
   /** For people. */

@@ -5,9 +5,16 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { acquireServers } from '../../infra/servers.js';
 import { ClaimkeeperError } from '../domain/index.js';
-import { type Clock, type Config, type Runtime, settings, startAll, systemClock } from '../runtime/index.js';
+import {
+  type Clock,
+  type Config,
+  environmentOf,
+  type Runtime,
+  startAll,
+  systemClock,
+} from '../runtime/index.js';
 import { toldToStop } from './lifetime.js';
-import { apiService, connectTo, runtimeOf } from './serve.js';
+import { apiServices, connectTo, runtimeOf } from './serve.js';
 import { loadTaskTypes } from './task-module.js';
 import type { Terminal } from './terminal.js';
 
@@ -24,7 +31,7 @@ export async function up(given: Config, options: UpOptions, terminal: Terminal):
   try {
     const config = { ...given, zookeeper: servers.zookeeperUrl, redis: servers.redisUrl };
     const how = servers.embedded ? 'started for this run' : 'as found';
-    terminal.say(`ZooKeeper ${config.zookeeper} and Redis ${config.redis}, ${how}`);
+    terminal.say(`ZooKeeper ${config.zookeeper} and Redis ${new URL(config.redis).host}, ${how}`);
     await serveAll(config, options, told, terminal);
   } finally {
     await servers.stop();
@@ -41,7 +48,7 @@ async function serveAll(
   const keeper = await connectTo(config, runtime);
   const workers = new Workers(config, runtime, terminal);
   try {
-    const stop = await startAll([apiService(keeper, config, runtime, terminal), keeper.scheduler()]);
+    const stop = await startAll([...apiServices(keeper, config, runtime, terminal), keeper.scheduler()]);
     try {
       if (options.module !== null) await workers.start(options.module, options.workers);
       terminal.say('Claimkeeper is up; Ctrl-C ends it');
@@ -112,10 +119,4 @@ class Workers {
       this.#running.set(child, ended);
     });
   }
-}
-
-/** The configuration as resolved here, for a process that resolves it again. */
-function environmentOf(config: Config): Record<string, string> {
-  const entries = Object.entries(settings) as [keyof Config, { readonly env: string }][];
-  return Object.fromEntries(entries.map(([key, { env }]) => [env, String(config[key])]));
 }

@@ -19,5 +19,5 @@ export type {
   Znode,
 } from './port.js';
 export { ensureTree } from './tree.js';
-export { type Watch, watchNode } from './watched.js';
+export { type Watch, watchChildren, watchNode } from './watched.js';
 export { openSession, type SessionOptions } from './zookeeper/index.js';

@@ -1,10 +1,11 @@
-// watched.ts: a znode as a value that follows its changes. Owns the loop around ZooKeeper's one-shot watches: read and
-// watch, call back, wait, read again. Changes in quick succession may show as one. The last is never missed: the watch is
-// set by the same read that precedes the callback, it fires with the loss of its session, and every connect looks again.
+// watched.ts: a znode, or the list of its children, as a value that follows its changes. Owns the loop around ZooKeeper's
+// one-shot watches: read and watch, call back, wait, read again. Changes in quick succession may show as one. The last is
+// never missed: the watch is set by the same read that precedes the callback, it fires with the loss of its session, and
+// every connect looks again.
 
-import { type RetryPolicy, retryDelayMs } from '../domain/index.js';
+import { ClaimkeeperError, type RetryPolicy, retryDelayMs } from '../domain/index.js';
 import { delay, type Runtime, type Unsubscribe } from '../runtime/index.js';
-import type { Session, Znode } from './port.js';
+import type { Session, WatchListener, Znode } from './port.js';
 
 export type Watch = {
   /** Idempotent; resolves once no callback runs and none will. Not to be awaited within the callback. */
@@ -42,18 +43,45 @@ export function watchZnode(
   onNode: (node: Znode | null) => void | Promise<void>,
   runtime: Runtime,
 ): Watch {
-  return new Watcher(session, path, onNode, runtime);
+  const stampOf = (node: Znode | null): string =>
+    node === null ? 'missing' : `${node.stat.czxid} ${node.stat.mzxid}`;
+  const read = (watcher?: WatchListener): Promise<Znode | null> => session.read(path, watcher);
+  return new Watcher(session, { path, read, stampOf, onValue: onNode }, runtime);
 }
 
-class Watcher implements Watch {
+/** As {@link watchNode}, with the names of the children of `path`, sorted; the node itself must stand. */
+export function watchChildren(
+  session: Session,
+  path: string,
+  onNames: (names: readonly string[]) => void | Promise<void>,
+  runtime: Runtime,
+): Watch {
+  const read = async (watcher?: WatchListener): Promise<readonly string[]> => {
+    const names = await session.children(path, watcher);
+    // No watch was set: the loop must not wait for one.
+    if (names === null) throw new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', `there is no znode ${path}`);
+    return names.sort();
+  };
+  const stampOf = (names: readonly string[]): string => names.join('/');
+  return new Watcher(session, { path, read, stampOf, onValue: onNames }, runtime);
+}
+
+/** What is watched: `read` sets the watch it is given, `stampOf` tells one value from the next. */
+type Watched<T> = {
+  readonly path: string;
+  read(watcher?: WatchListener): Promise<T>;
+  stampOf(value: T): string;
+  onValue(value: T): void | Promise<void>;
+};
+
+class Watcher<T> implements Watch {
   readonly #session: Session;
-  readonly #path: string;
-  readonly #onNode: (node: Znode | null) => void | Promise<void>;
+  readonly #watched: Watched<T>;
   readonly #runtime: Runtime;
   readonly #stopping = new AbortController();
   readonly #unsubscribe: Unsubscribe;
   readonly #running: Promise<void>;
-  /** Of the node that was last called back with, and the session it was read in. */
+  /** Of the value that was last called back with, and the session it was read in. */
   #stamp = '';
   /** Whether a watch of ours waits in the session: another is not set on top of it. */
   #armed = false;
@@ -61,15 +89,9 @@ class Watcher implements Watch {
   #stirred = false;
   #wake: () => void = () => undefined;
 
-  constructor(
-    session: Session,
-    path: string,
-    onNode: (node: Znode | null) => void | Promise<void>,
-    runtime: Runtime,
-  ) {
+  constructor(session: Session, watched: Watched<T>, runtime: Runtime) {
     this.#session = session;
-    this.#path = path;
-    this.#onNode = onNode;
+    this.#watched = watched;
     this.#runtime = runtime;
     this.#unsubscribe = session.on('state', ({ state }) => {
       if (state === 'connected' || state === 'closed') this.#stir();
@@ -99,34 +121,33 @@ class Watcher implements Watch {
     }
   }
 
-  /** Reads, and calls back when the node is another than last time; false when either failed. */
+  /** Reads, and calls back when the value is another than last time; false when either failed. */
   async #look(): Promise<boolean> {
+    const { path, stampOf, onValue } = this.#watched;
     try {
-      const node = await this.#read();
-      const version = node === null ? 'missing' : `${node.stat.czxid} ${node.stat.mzxid}`;
-      const stamp = `${this.#session.sessionId} ${version}`;
+      const value = await this.#read();
+      const stamp = `${this.#session.sessionId} ${stampOf(value)}`;
       if (this.#over() || stamp === this.#stamp) return true;
-      await this.#onNode(node);
+      await onValue(value);
       this.#stamp = stamp;
       return true;
     } catch (error) {
-      const path = this.#path;
       if (!this.#over())
         this.#runtime.log.warn({ err: error, path }, 'a znode could not be followed; trying again');
       return false;
     }
   }
 
-  async #read(): Promise<Znode | null> {
-    if (this.#armed) return this.#session.read(this.#path);
+  async #read(): Promise<T> {
+    if (this.#armed) return this.#watched.read();
     let fired = false;
-    const node = await this.#session.read(this.#path, () => {
+    const value = await this.#watched.read(() => {
       fired = true;
       this.#armed = false;
       this.#stir();
     });
     this.#armed = !fired;
-    return node;
+    return value;
   }
 
   #over(): boolean {

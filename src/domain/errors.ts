@@ -23,6 +23,27 @@ export const errorRegistry = {
     retryable: false,
     text: "The request was made by a web page of another origin than the API's.",
   },
+  KEY_REQUIRED: { status: 401, retryable: false, text: 'The API asks for a key, and the request has none.' },
+  KEY_INVALID: {
+    status: 401,
+    retryable: false,
+    text: 'The key that was presented is not well formed, unknown or revoked.',
+  },
+  KEY_EXPIRED: { status: 401, retryable: false, text: 'The key that was presented has expired.' },
+  SCOPE_MISSING: { status: 403, retryable: false, text: 'The key lacks the scope that the route takes.' },
+  QUEUE_FORBIDDEN: { status: 403, retryable: false, text: 'The key does not cover the queue of the task.' },
+  RATE_LIMITED: {
+    status: 429,
+    retryable: true,
+    text: 'There were more requests of this key or address than are answered in a second.',
+  },
+  KEY_INPUT_INVALID: {
+    status: 422,
+    retryable: false,
+    text: 'A field of the API key to make or to revoke is missing, unknown or out of range.',
+  },
+  KEY_NOT_FOUND: { status: 404, retryable: false, text: 'There is no API key of that id.' },
+  KEY_LIMIT: { status: 409, retryable: false, text: 'There are as many API keys as there may be.' },
   ROUTE_NOT_FOUND: { status: 404, retryable: false, text: 'There is no such route.' },
   REQUEST_TIMEOUT: { status: 408, retryable: true, text: 'The request did not arrive in time.' },
   MEDIA_TYPE_UNSUPPORTED: {

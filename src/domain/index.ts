@@ -12,6 +12,23 @@ export {
   type TaskId,
   type WorkerId,
 } from './ids.js';
+export {
+  type ApiKey,
+  coversQueue,
+  decodeKey,
+  encodeKey,
+  hashOfSecret,
+  isSecretOf,
+  type KeyId,
+  type KeyInput,
+  type KeyScope,
+  keyScopes,
+  keyText,
+  newKey,
+  parseKeyId,
+  parseKeyInput,
+  parseKeyText,
+} from './key.js';
 export { limits } from './limits.js';
 export { nearest, parseOptions } from './options.js';
 export {

@@ -28,6 +28,9 @@ export const limits = {
   /** For how long a tick may count as on time, and how old one may be that still fires. */
   misfireAfterMsMax: 3_600_000,
   misfireAgeMsMax: 365 * 24 * 3_600_000,
+  /** All API keys are held in the API's memory. */
+  keysMax: 1_000,
+  keyQueuesMax: 100,
   /** Tasks in one request to the API. */
   batchTasksMax: 1_000,
   /** Bodies of the API's requests: one task, and a batch. */
@@ -37,6 +40,8 @@ export const limits = {
   requestMsMax: 30_000,
   /** Connections to the API that wait to be accepted; the kernel may allow fewer, and resets what is beyond. */
   connectionsWaitingMax: 4_096,
+  /** Keys and addresses whose requests are counted; the one that asked longest ago is forgotten for a new one. */
+  callersCountedMax: 10_000,
   /** Task ids in one delivery, and tasks in one claim. */
   envelopeTasksMax: 50,
   /** Deliveries that wait in a process while Redis is away; the oldest beyond are dropped, and repeated by the reconciler. */

@@ -5,15 +5,22 @@ import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ClaimkeeperError, limits, shown } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
+import { type Access, anybody, assertScope, challengeOf, identify, openAccess } from './access.js';
 import { addHealthRoutes } from './health-routes.js';
 import { parseBody } from './json.js';
 import type { TaskService } from './port.js';
 import { asClaimkeeperError, ofParser, problemOf, problemType, retryAfterSeconds } from './problem.js';
+import { RateLimit } from './rate-limit.js';
+import { requireScopes } from './scope.js';
 import { addTaskRoutes } from './task-routes.js';
 
 export type ApiOptions = {
   readonly tasks: TaskService;
   readonly runtime: Runtime;
+  /** Default: no key is required, and there is none. */
+  readonly access?: Access;
+  /** Requests per key, or per address without one; 0, the default: any number. */
+  readonly rateLimitPerSecond?: number;
 };
 
 /** Node bounds the URL and the headers together. */
@@ -21,7 +28,8 @@ const headerBytesMax = 16 * 1024;
 /** How often Node looks for requests that are overdue. */
 const overdueEveryMs = 2_000;
 
-export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
+export function buildApp(options: ApiOptions): FastifyInstance {
+  const { tasks, runtime } = options;
   const app = Fastify({
     logger: false,
     bodyLimit: limits.requestBytesMax,
@@ -46,7 +54,9 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
         'a request failed',
       );
     }
-    if (error.status === 503 && error.retryable) reply.header('retry-after', retryAfterSeconds);
+    if (error.status === 401) reply.header('www-authenticate', challengeOf(error));
+    if ((error.status === 503 || error.status === 429) && error.retryable)
+      reply.header('retry-after', retryAfterSeconds);
     return reply
       .code(error.status)
       .type(problemType)
@@ -70,10 +80,32 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
     refuseForeignPage(request);
   });
   answerWhatNodeWouldNot(app);
+  requireScopes(app);
+  admitCallers(app, options);
 
   addTaskRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
   return app;
+}
+
+/** What is open is neither counted nor asked for a key: what watches over processes has none. */
+function admitCallers(app: FastifyInstance, options: ApiOptions): void {
+  const { runtime, access = openAccess, rateLimitPerSecond = 0 } = options;
+  const rate = new RateLimit(rateLimitPerSecond, runtime.clock);
+  app.decorateRequest('caller');
+  app.addHook('onRequest', async (request) => {
+    request.caller = anybody;
+    const { scope } = request.routeOptions.config;
+    if (scope === 'open') return;
+    const identity = identify(request, access, runtime.clock.now());
+    const refused = identity instanceof ClaimkeeperError;
+    // Counted before it is refused: whoever tries keys has as few tries as anybody.
+    rate.take(refused ? anybody : identity, request.ip);
+    if (request.is404) return;
+    if (refused) throw identity;
+    if (scope !== undefined) assertScope(identity, scope);
+    request.caller = identity;
+  });
 }
 
 /** Requests that Node answers itself, or not at all, unless someone listens. */

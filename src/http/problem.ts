@@ -4,7 +4,7 @@
 import { ClaimkeeperError, type ErrorCode, errorRegistry, limits, shown } from '../domain/index.js';
 
 export const problemType = 'application/problem+json';
-/** With each 503 that may pass. */
+/** With each 503 that may pass, and with 429. */
 export const retryAfterSeconds = '1';
 
 export type Problem = {

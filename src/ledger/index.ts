@@ -29,6 +29,8 @@ export {
   claimsOf,
   claimsPath,
   cursorPath,
+  keyPath,
+  keysPath,
   leaderPath,
   recordPath,
   schedulePath,

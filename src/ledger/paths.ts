@@ -3,6 +3,7 @@
 import {
   bucketOf,
   type ClaimRef,
+  type KeyId,
   type Name,
   type Nonce,
   type Schedule,
@@ -16,6 +17,7 @@ export const workersPath = '/workers';
 export const leaderPath = '/leader';
 export const breakersPath = '/breakers';
 export const schedulesPath = '/schedules';
+export const keysPath = '/keys';
 
 export const recordsPath = '/tasks';
 
@@ -33,6 +35,7 @@ export const treePaths: readonly string[] = [
   `${leaderPath}/term`,
   breakersPath,
   schedulesPath,
+  keysPath,
 ];
 
 export function bucketPath(bucket: string): string {
@@ -66,6 +69,10 @@ export function breakerPath(type: Name): string {
 
 export function schedulePath(id: ScheduleId): string {
   return `${schedulesPath}/${id}`;
+}
+
+export function keyPath(id: KeyId): string {
+  return `${keysPath}/${id}`;
 }
 
 /** How far it has fired. Never used twice: a schedule that was removed and made anew has another key. */

@@ -1,8 +1,9 @@
 // config.ts: what a process is told from outside. Owns the settings' names, defaults and bounds, and their precedence:
-// flag > environment > default. The result is complete and frozen; nothing else reads the environment.
+// flag > environment > file > default. The result is complete and frozen; nothing else reads the environment.
 
 import { z } from 'zod';
-import { ClaimkeeperError, type Name, nearest, parseName, shown } from '../domain/index.js';
+import { ClaimkeeperError, type Name, nearest, parseKeyText, parseName, shown } from '../domain/index.js';
+import { readConfigFile, readSecretFile } from './config-file.js';
 import { type LogLevel, logLevels } from './logger.js';
 
 export type Config = {
@@ -18,18 +19,29 @@ export type Config = {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  readonly requireKeys: RequireKeys;
+  /** 0: any number. */
+  readonly rateLimitPerSecond: number;
   /** Where the commands that ask the API find it. */
   readonly api: string;
+  /** What they present there; null: nothing. */
+  readonly apiKey: string | null;
   readonly logLevel: LogLevel;
   readonly concurrency: number;
   readonly queues: readonly Name[];
 };
 
+const requireKeys = ['off-loopback', 'always'] as const;
+export type RequireKeys = (typeof requireKeys)[number];
+
 type Setting<Value> = {
   readonly env: string;
-  readonly default: string;
+  /** Null: none. */
+  readonly default: string | null;
   readonly help: string;
   readonly schema: z.ZodType<Value, string>;
+  /** Is not shown in messages, and may be the content of the file that the variable with `_FILE` at its end names. */
+  readonly secret?: true;
 };
 
 const serverList =
@@ -40,6 +52,15 @@ function whole(min: number, max: number): z.ZodType<number, string> {
   return text
     .transform(Number)
     .refine((value) => value >= min && value <= max, `is not within ${min} – ${max}`);
+}
+
+function oneOf<Word extends string>(words: readonly Word[]): z.ZodType<Word, string> {
+  return z.string().transform((text, context) => {
+    const word = words.find((known) => known === text);
+    if (word !== undefined) return word;
+    context.addIssue(`is none of ${words.join(', ')}`);
+    return z.NEVER;
+  });
 }
 
 function url(protocols: readonly string[]): z.ZodType<string, string> {
@@ -70,6 +91,7 @@ export const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     default: 'redis://127.0.0.1:6379',
     help: 'Redis server',
     schema: url(['redis:', 'rediss:']),
+    secret: true,
   },
   prefix: {
     env: 'CLAIMKEEPER_PREFIX',
@@ -113,22 +135,38 @@ export const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     help: 'port the API listens on; 0 for any free one',
     schema: whole(0, 65_535),
   },
+  requireKeys: {
+    env: 'CLAIMKEEPER_REQUIRE_KEYS',
+    default: 'off-loopback',
+    help: `who must show the API a key: ${requireKeys.join(', ')}; on loopback it is optional unless always`,
+    schema: oneOf(requireKeys),
+  },
+  rateLimitPerSecond: {
+    env: 'CLAIMKEEPER_RATE_LIMIT_PER_SECOND',
+    default: '0',
+    help: 'requests per second that an API process answers to one key, or to one address without a key; 0 for any number',
+    schema: whole(0, 1_000_000),
+  },
   api: {
     env: 'CLAIMKEEPER_API',
     default: 'http://127.0.0.1:7411',
     help: "the API's URL",
     schema: url(['http:', 'https:']),
   },
+  apiKey: {
+    env: 'CLAIMKEEPER_API_KEY',
+    default: null,
+    help: 'the key that commands show to the API; others on the machine may see a flag',
+    schema: z
+      .string()
+      .refine((text) => parseKeyText(text) !== null, 'is not a key of the form ck_<id>_<secret>'),
+    secret: true,
+  },
   logLevel: {
     env: 'CLAIMKEEPER_LOG_LEVEL',
     default: 'info',
     help: `${logLevels.join(', ')}; logs are JSON lines on standard error`,
-    schema: z.string().transform((text, context) => {
-      const level = logLevels.find((known) => known === text);
-      if (level !== undefined) return level;
-      context.addIssue(`is none of ${logLevels.join(', ')}`);
-      return z.NEVER;
-    }),
+    schema: oneOf(logLevels),
   },
   concurrency: {
     env: 'CLAIMKEEPER_CONCURRENCY',
@@ -155,24 +193,75 @@ export const settings: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
 /** Read elsewhere: where infra/servers.ts looks for programs. */
 const otherKeys = ['CLAIMKEEPER_ZOOKEEPER_HOME'];
 
-export type Flags = { readonly [Key in keyof Config]?: string | undefined };
+const configEnv = 'CLAIMKEEPER_CONFIG';
 
-/** @throws ClaimkeeperError `CONFIG_INVALID` naming the flag or the variable, its value, and what it may be */
-export function resolveConfig(flags: Flags, env: Readonly<Record<string, string | undefined>>): Config {
+type Env = Readonly<Record<string, string | undefined>>;
+/** `config`: the file. */
+export type Flags = { readonly [Key in keyof Config | 'config']?: string | undefined };
+
+/** A value, and where it was given. */
+type Given = { readonly value: string; readonly name: string };
+
+/** @throws ClaimkeeperError `CONFIG_INVALID` naming the flag, the variable or the file and its key, the value, and what it may be */
+export function resolveConfig(flags: Flags, env: Env): Config {
   refuseUnknownKeys(env);
-  const resolved = Object.fromEntries(
-    keysOf(settings).map((key) => {
-      const setting: Setting<Config[typeof key]> = settings[key];
-      const fromEnv = env[setting.env] === '' ? undefined : env[setting.env];
-      const value = flags[key] ?? fromEnv ?? setting.default;
-      const parsed = setting.schema.safeParse(value);
-      if (parsed.success) return [key, parsed.data];
-      const name = flags[key] === undefined ? setting.env : flagOf(key);
-      const why = parsed.error.issues[0]?.message ?? 'is not valid';
-      throw new ClaimkeeperError('CONFIG_INVALID', `${name}: ${shown(value)} ${why}`, { field: name });
-    }),
-  );
-  return Object.freeze(resolved) as Config;
+  const path = flags.config ?? given(env, configEnv)?.value;
+  const file = path === undefined ? new Map<string, string>() : readConfigFile(path, keysOf(settings));
+  const resolved = keysOf(settings).map((key) => {
+    const flag = flags[key];
+    const fromFile = file.get(key);
+    const found: Given | null =
+      (flag === undefined ? null : { value: flag, name: flagOf(key) }) ??
+      fromEnv(env, key) ??
+      (fromFile === undefined ? null : { value: fromFile, name: `the configuration ${path}: ${key}` });
+    return [key, found === null ? defaultOf(key) : parsed(key, found)];
+  });
+  return Object.freeze(Object.fromEntries(resolved)) as Config;
+}
+
+function parsed(key: keyof Config, { value, name }: Given): unknown {
+  const { schema, secret }: Setting<Config[typeof key]> = settings[key];
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const why = result.error.issues[0]?.message ?? 'is not valid';
+  const quoted = secret ? 'the value (not shown)' : shown(value);
+  throw new ClaimkeeperError('CONFIG_INVALID', `${name}: ${quoted} ${why}`, { field: name });
+}
+
+function defaultOf(key: keyof Config): unknown {
+  const { schema, default: value }: Setting<Config[typeof key]> = settings[key];
+  return value === null ? null : schema.parse(value);
+}
+
+function fromEnv(env: Env, key: keyof Config): Given | null {
+  const { env: name, secret }: Setting<Config[typeof key]> = settings[key];
+  const plain = given(env, name);
+  const file = secret ? given(env, fileEnvOf(name)) : null;
+  if (plain !== null && file !== null) {
+    const message = `${name} and ${file.name} are both set: keep one`;
+    throw new ClaimkeeperError('CONFIG_INVALID', message, { field: file.name });
+  }
+  return file === null ? plain : { value: readSecretFile(file.value, file.name), name: file.name };
+}
+
+/** An empty variable is as good as none. */
+function given(env: Env, name: string): Given | null {
+  const value = env[name];
+  return value === undefined || value === '' ? null : { value, name };
+}
+
+function fileEnvOf(name: string): string {
+  return `${name}_FILE`;
+}
+
+/** The configuration as resolved, for a process that resolves it again: what says where it came from is empty. */
+export function environmentOf(config: Config): Record<string, string> {
+  const values = keysOf(settings).map((key) => [settings[key].env, String(config[key] ?? '')]);
+  const files = keysOf(settings).flatMap((key) => {
+    const { env, secret }: Setting<Config[typeof key]> = settings[key];
+    return secret ? [[fileEnvOf(env), '']] : [];
+  });
+  return Object.fromEntries([...values, ...files, [configEnv, '']]);
 }
 
 /** `sessionTimeoutMs` → `--session-timeout-ms` */
@@ -180,8 +269,15 @@ export function flagOf(key: keyof Config): string {
   return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-function refuseUnknownKeys(env: Readonly<Record<string, string | undefined>>): void {
-  const known = [...Object.values(settings).map((setting) => setting.env), ...otherKeys];
+function refuseUnknownKeys(env: Env): void {
+  const known = [
+    ...keysOf(settings).flatMap((key) => {
+      const { env: name, secret }: Setting<Config[typeof key]> = settings[key];
+      return secret ? [name, fileEnvOf(name)] : [name];
+    }),
+    configEnv,
+    ...otherKeys,
+  ];
   const unknown = Object.keys(env).find((key) => key.startsWith('CLAIMKEEPER_') && !known.includes(key));
   if (unknown === undefined) return;
   const near = nearest(unknown, known);

@@ -1,5 +1,5 @@
 export { type Clock, delay, systemClock, type Timer } from './clock.js';
-export { type Config, type Flags, flagOf, resolveConfig, settings } from './config.js';
+export { type Config, environmentOf, type Flags, flagOf, resolveConfig, settings } from './config.js';
 export { Emitter, type Unsubscribe } from './emitter.js';
 export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './logger.js';
 export { type Random, systemRandom } from './random.js';

@@ -195,14 +195,16 @@ describe('submit', () => {
     expect(err).toContain('2 created, 0 already there, 3 refused');
   });
 
-  test('reads a file; one that is not there fails', async () => {
+  test('reads a file; one that is not there, or is a folder, is a usage error', async () => {
     const { env } = await api();
     const folder = await mkdtemp(join(tmpdir(), 'claimkeeper-cli-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const file = join(folder, 'tasks.ndjson');
     const missing = await cli(['submit', '--file', file], { env });
-    expect(missing.code).toBe(1);
+    expect(missing.code).toBe(2);
     expect(missing.err).toContain('ENOENT');
+    expect(missing.err).not.toContain('Submit the same lines again');
+    expect(await cli(['submit', '--file', folder], { env })).toMatchObject({ code: 2, out: '' });
     await writeFile(file, '{"id":"a","type":"t"}\r\n{"id":"b","type":"t"}');
     expect(lines((await cli(['submit', '--file', file], { env })).out)).toHaveLength(2);
   });

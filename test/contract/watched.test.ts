@@ -1,7 +1,13 @@
 // watched.test.ts: what holds of a watched value and of the tree made at start-up, on the memory twin and on real ZooKeeper.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ensureTree, type Session, type Watch, watchNode } from '../../src/coordination/index.js';
+import {
+  ensureTree,
+  type Session,
+  type Watch,
+  watchChildren,
+  watchNode,
+} from '../../src/coordination/index.js';
 import { eventually } from '../support/eventually.js';
 import { memoryWorld } from '../support/memory-world.js';
 import { expire, type Peer, type World } from '../support/world.js';
@@ -140,6 +146,50 @@ describe.each([
       await peer.session.sync();
       expect((await peer.session.read('/a'))?.data.toString()).toBe('2');
       expect(seen).toEqual(['1']);
+    });
+  });
+
+  describe('a watched list of children', () => {
+    /** What the watch called back with so far. */
+    function followChildren(path: string): string[] {
+      const seen: string[] = [];
+      const record = (names: readonly string[]): void => void seen.push(names.join(' '));
+      watches.push(watchChildren(peer.session, path, record, world.runtime));
+      return seen;
+    }
+
+    test('tells the names at once, sorted, and after each is made or deleted; not when data change', async () => {
+      for (const path of ['/a', '/a/2', '/a/1']) await put(path, '');
+      const seen = followChildren('/a');
+      await lastOf(seen, '1 2');
+      await put('/a/1', 'changed');
+      await put('/a', 'changed');
+      await put('/a/3', '');
+      await lastOf(seen, '1 2 3');
+      await writer.write([{ kind: 'delete', path: '/a/2', version: null }]);
+      await lastOf(seen, '1 3');
+      expect(seen).toEqual(['1 2', '1 2 3', '1 3']);
+    });
+
+    test('what changed while the connection was broken, and in the session after an expiry, is told', async () => {
+      await put('/a', '');
+      await peer.session.write([{ kind: 'create', path: '/mine', data: Buffer.alloc(0), mode: 'ephemeral' }]);
+      const seen = followChildren('/a');
+      await lastOf(seen, '');
+      peer.cutOff();
+      await put('/a/1', '');
+      peer.rejoin();
+      await lastOf(seen, '1');
+      await expire(peer, writer, '/mine');
+      await put('/a/2', '');
+      await lastOf(seen, '1 2');
+    });
+
+    test('of a node that is not there yet is told once it is', async () => {
+      const seen = followChildren('/a');
+      await peer.session.sync();
+      await put('/a', '');
+      await lastOf(seen, '');
     });
   });
 

@@ -52,7 +52,7 @@ describe('tables say what the code says', () => {
     const known = Object.entries(settings).map(([key, setting]) => [
       `\`${flagOf(key as keyof typeof settings)}\``,
       `\`${setting.env}\``,
-      `\`${setting.default}\``,
+      setting.default === null ? 'none' : `\`${setting.default}\``,
       setting.help,
     ]);
     expect(tableUnder(document('README.md'), 'Settings')).toEqual(known);
@@ -205,13 +205,18 @@ function unknownScripts(commands: readonly string[], scripts: Readonly<Record<st
 async function unknownCommands(commands: readonly string[]): Promise<string[]> {
   const unknown = await Promise.all(
     commands.map(async (command) => {
-      const [, first = ''] = command.split(' ');
-      const help = await helpOf(first.startsWith('-') ? [] : [first]);
+      const [, first = '', second = ''] = command.split(' ');
+      const help = first.startsWith('-') ? await helpOf([]) : await helpOfDeepest(first, second);
       const flags = [...command.replace(/'[^']*'/g, '').matchAll(/(?<= )--[\w-]+/g)].map(([flag]) => flag);
       return help !== null && flags.every((flag) => help.includes(`${flag} `)) ? [] : [command];
     }),
   );
   return unknown.flat();
+}
+
+/** Of `claimkeeper keys create`, or of `claimkeeper get` where the second word is an argument. */
+async function helpOfDeepest(first: string, second: string): Promise<string | null> {
+  return (/^[a-z]/.test(second) ? await helpOf([first, second]) : null) ?? helpOf([first]);
 }
 
 /** What the command prints of itself; null when there is no such command. */

@@ -1,0 +1,31 @@
+// task-table.ts: a task for people: a table of what it is, and one of its attempts.
+
+import Table from 'cli-table3';
+import type { AttemptView, TaskView } from '../http/index.js';
+
+/** No colours: the table may be in a file. */
+const style = { head: [], border: [] };
+/** More of a payload, a result or a message is for `--output json`. */
+const cellCharsMax = 80;
+
+export function tableOf({ attempts, ...task }: TaskView): string {
+  const about = new Table({ style });
+  for (const [name, value] of Object.entries(task)) about.push({ [name]: cell(value) });
+  if (attempts.length === 0) return about.toString();
+  const head = ['attempt', 'worker', 'started', 'ended', 'outcome', 'error'];
+  const ended = new Table({ head, style });
+  ended.push(...attempts.map(rowOf));
+  return `${about}\n${ended}`;
+}
+
+function rowOf({ n, worker, startedAt, endedAt, outcome, error }: AttemptView): string[] {
+  const why = error === null ? '' : `${error.code}: ${error.message}`;
+  return [String(n), worker, startedAt, endedAt, outcome, cell(why)];
+}
+
+/** On one line, and without what would steer the terminal. */
+function cell(value: unknown): string {
+  const text = value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value);
+  const plain = text.replaceAll(/\p{Cc}/gu, ' ');
+  return plain.length > cellCharsMax ? `${plain.slice(0, cellCharsMax - 1)}…` : plain;
+}

@@ -1,0 +1,87 @@
+// queue-guard.ts: the service as a caller may use it: tasks of queues that its key does not cover are refused, whatever the
+// route. Without a key, or with one for all queues, it is the service itself.
+
+import {
+  ClaimkeeperError,
+  coversQueue,
+  type Json,
+  type Resolution,
+  shown,
+  type TaskRecord,
+} from '../domain/index.js';
+import type { Caller } from './access.js';
+import type { Readiness, SubmitOutcome, TaskService } from './port.js';
+
+/** Whether the caller may make, see and steer tasks of that queue. */
+export function mayUseQueue({ key }: Caller, queue: string): boolean {
+  return key === null || coversQueue(key.queues, queue);
+}
+
+export function guarded(tasks: TaskService, caller: Caller): TaskService {
+  return caller.key === null || caller.key.queues.includes('*') ? tasks : new QueueGuard(tasks, caller);
+}
+
+class QueueGuard implements TaskService {
+  readonly #tasks: TaskService;
+  readonly #caller: Caller;
+
+  constructor(tasks: TaskService, caller: Caller) {
+    this.#tasks = tasks;
+    this.#caller = caller;
+  }
+
+  async submitMany(inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]> {
+    const refused = inputs.map((input) => this.#refusalOf(input));
+    const covered = inputs.filter((_, i) => refused[i] === null);
+    const outcomes = [...(await this.#tasks.submitMany(covered))];
+    return refused.map((refusal) => {
+      const outcome = refusal ?? outcomes.shift();
+      if (outcome === undefined) throw new Error('the service gave no outcome');
+      return outcome;
+    });
+  }
+
+  async get(id: string): Promise<TaskRecord | null> {
+    const record = await this.#tasks.get(id);
+    if (record === null || mayUseQueue(this.#caller, record.queue)) return record;
+    // Its queue is none of the caller's business.
+    throw this.#forbidden(`does not cover the queue of the task ${shown(id)}`);
+  }
+
+  async progress(id: string): Promise<Json | null> {
+    return (await this.get(id)) === null ? null : this.#tasks.progress(id);
+  }
+
+  async replay(id: string): Promise<TaskRecord> {
+    await this.get(id);
+    return this.#tasks.replay(id);
+  }
+
+  async cancel(id: string): Promise<TaskRecord> {
+    await this.get(id);
+    return this.#tasks.cancel(id);
+  }
+
+  async resolve(id: string, as: Resolution['as'], note: string): Promise<TaskRecord> {
+    await this.get(id);
+    return this.#tasks.resolve(id, as, note);
+  }
+
+  ready(): Readiness {
+    return this.#tasks.ready();
+  }
+
+  /** What is not valid is not this guard's to say: the service says it. */
+  #refusalOf(input: unknown): SubmitOutcome | null {
+    const { queue = 'default' } = (typeof input === 'object' && input !== null ? input : {}) as {
+      queue?: unknown;
+    };
+    if (typeof queue !== 'string' || mayUseQueue(this.#caller, queue)) return null;
+    return { kind: 'refused', error: this.#forbidden(`does not cover the queue ${shown(queue)}`, 'queue') };
+  }
+
+  #forbidden(why: string, field?: string): ClaimkeeperError {
+    const message = `the key ${this.#caller.key?.id} ${why}; it covers ${this.#caller.key?.queues.join(', ')}`;
+    return new ClaimkeeperError('QUEUE_FORBIDDEN', message, field === undefined ? {} : { field });
+  }
+}

@@ -1,0 +1,322 @@
+// access.test.ts: who is let in: every key on every route that the application has, keys that are none, queues that a key
+// does not cover, and callers that ask too often. The service behind the API is a twin, its clock the test's.
+
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { FastifyInstance, LightMyRequestResponse, RouteOptions } from 'fastify';
+import Fastify from 'fastify';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import {
+  type ApiKey,
+  type EpochMs,
+  hashOfSecret,
+  type KeyScope,
+  keyScopes,
+  keyText,
+  parseKeyId,
+} from '../../src/domain/index.js';
+import { buildApp } from '../../src/http/app.js';
+import { requireScopes } from '../../src/http/scope.js';
+import { type Clock, silentLogger, systemRandom } from '../../src/runtime/index.js';
+import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
+
+const secret = 's'.repeat(43);
+const id = parseKeyId('0123456789abcdef');
+const presented = `Bearer ${keyText(id, secret)}`;
+
+function keyWith(more: Partial<ApiKey> = {}): ApiKey {
+  const hash = hashOfSecret(secret);
+  const scopes = [...keyScopes];
+  return { id, name: 'k', hash, scopes, queues: ['*'], createdAt: twinNow, expiresAt: null, ...more };
+}
+
+type Here = {
+  readonly app: FastifyInstance;
+  readonly service: TaskServiceTwin;
+  readonly time: { nowMs: number; monotonicMs: number };
+  readonly book: Map<string, ApiKey>;
+  ask(
+    method: string,
+    url: string,
+    authorization?: string,
+    body?: unknown,
+    remoteAddress?: string,
+  ): Promise<LightMyRequestResponse>;
+};
+
+function here(options: { key?: ApiKey; required?: boolean; perSecond?: number } = {}): Here {
+  const { key = keyWith(), required = true, perSecond = 0 } = options;
+  const time = { nowMs: twinNow as number, monotonicMs: 0 };
+  const clock: Clock = {
+    now: () => time.nowMs as EpochMs,
+    monotonic: () => time.monotonicMs as never,
+    after: () => ({ cancel: () => undefined }),
+    atEndOfTurn: (fn) => void setImmediate(fn),
+  };
+  const service = new TaskServiceTwin();
+  const book = new Map([[key.id as string, key]]);
+  const access = { keys: { find: (each: string) => book.get(each) ?? null }, required };
+  const runtime = { clock, random: systemRandom, log: silentLogger };
+  const app = buildApp({ tasks: service, runtime, access, rateLimitPerSecond: perSecond });
+  onTestFinished(() => app.close());
+  const ask: Here['ask'] = (method, url, authorization, body, remoteAddress = '127.0.0.1') => {
+    const payload = body === undefined ? {} : { payload: body as object };
+    const headers = authorization === undefined ? {} : { authorization };
+    return app.inject({ method: method as 'GET', url, headers, remoteAddress, ...payload });
+  };
+  return { app, service, time, book, ask };
+}
+
+/** The application with its routes as they are declared; whoever is admitted to one is answered 299, and nothing is done. */
+function gates(options: Parameters<typeof here>[0] = {}): Here & { readonly routes: RouteOptions[] } {
+  const routes: RouteOptions[] = [];
+  const onNew = (message: unknown): void => {
+    const { fastify } = message as { fastify: FastifyInstance };
+    fastify.addHook('onRoute', (route) => void routes.push(route));
+    fastify.addHook('preParsing', async (_request, reply) => reply.code(299).send('admitted'));
+  };
+  subscribe('fastify.initialization', onNew);
+  const made = here(options);
+  unsubscribe('fastify.initialization', onNew);
+  return { ...made, routes };
+}
+
+const subsets = Array.from({ length: 2 ** keyScopes.length }, (_, bits) =>
+  keyScopes.filter((_scope, i) => (bits >> i) % 2 === 1),
+);
+
+describe('every route', () => {
+  test.each(subsets.map((scopes) => [scopes]))(
+    'with a key of %j: those of its scopes, those that are open, no other',
+    async (scopes) => {
+      const { ask, routes } = gates({ key: keyWith({ scopes }) });
+      expect(routes.length).toBeGreaterThan(6);
+      for (const { method, url, config } of routes) {
+        const scope = config?.scope;
+        const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'), presented);
+        const admitted = scope === 'open' || scopes.includes(scope as KeyScope);
+        expect([method, url, response.statusCode]).toEqual([method, url, admitted ? 299 : 403]);
+        if (admitted || method === 'HEAD') continue;
+        const { code, detail } = response.json();
+        expect([code, detail]).toEqual(['SCOPE_MISSING', expect.stringContaining(`scope "${scope}"`)]);
+      }
+    },
+  );
+
+  test('without a key: 401 that says how, but for those that are open', async () => {
+    const { ask, routes } = gates();
+    for (const { method, url, config } of routes) {
+      const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'));
+      expect([method, url, response.statusCode]).toEqual([method, url, config?.scope === 'open' ? 299 : 401]);
+      if (response.statusCode !== 401) continue;
+      expect(response.headers['www-authenticate']).toBe('Bearer realm="claimkeeper"');
+      if (method !== 'HEAD')
+        expect(response.json()).toMatchObject({ code: 'KEY_REQUIRED', retryable: false });
+    }
+  });
+
+  test('where none is required: all without a key; a key that is shown is held to its scopes', async () => {
+    const { ask, routes } = gates({ required: false, key: keyWith({ scopes: ['read'] }) });
+    for (const { method, url, config } of routes) {
+      const path = url.replaceAll(/:\w+/g, 'x');
+      expect((await ask(String(method), path)).statusCode).toBe(299);
+      const admitted = config?.scope === 'open' || config?.scope === 'read';
+      expect((await ask(String(method), path, presented)).statusCode).toBe(admitted ? 299 : 403);
+    }
+  });
+
+  test('all scopes are taken by some', () => {
+    const taken = new Set(gates().routes.map(({ config }) => config?.scope));
+    expect(taken).toEqual(new Set(['open', ...keyScopes]));
+  });
+
+  test('one that declares no scope keeps the application from starting', async () => {
+    const app = Fastify();
+    requireScopes(app);
+    app.get('/fine', { config: { scope: 'open' } }, async () => 'fine');
+    app.get('/forgotten', async () => 'everything');
+    await expect(app.ready()).rejects.toThrow('the route /forgotten declares no scope');
+  });
+});
+
+describe('a key that is presented', () => {
+  test.each([
+    ['another scheme', `Basic ${Buffer.from('a:b').toString('base64')}`],
+    ['no scheme', keyText(id, secret)],
+    ['nothing', ''],
+    ['the scheme alone', 'Bearer'],
+    ['the scheme and blanks', 'Bearer   '],
+    ['half a key', `Bearer ck_${id}`],
+    ['a key and more', `${presented} more`],
+    ['two keys', `${presented}, ${presented}`],
+    ['a tab for a blank', presented.replace(' ', '\t')],
+    ['a wrong secret', `Bearer ${keyText(id, 'x'.repeat(43))}`],
+    ['an unknown id', `Bearer ${keyText(parseKeyId('f'.repeat(16)), secret)}`],
+    ['a name of every object', 'Bearer ck___proto___s'],
+    ['a long text', `Bearer ck_${'x'.repeat(10_000)}`],
+    ['what is no ASCII', 'Bearer ck_\u00e9'],
+  ])('as %s is refused, and not quoted; also where none is required', async (_name, header) => {
+    for (const required of [true, false]) {
+      const response = await here({ required }).ask('GET', '/v1/tasks/x', header);
+      expect(response.json()).toMatchObject({ code: 'KEY_INVALID', status: 401 });
+      expect(response.headers['www-authenticate']).toBe('Bearer realm="claimkeeper", error="invalid_token"');
+      const given = header.replace(/^\w+\s+/, '');
+      if (given.length > 10) expect(response.body).not.toContain(given);
+    }
+  });
+
+  test('an unknown id is answered as a wrong secret is, to the letter', async () => {
+    const { ask } = here();
+    const wrong = await ask('GET', '/v1/tasks/x', `Bearer ${keyText(id, 'x'.repeat(43))}`);
+    const unknown = await ask('GET', '/v1/tasks/x', `Bearer ${keyText(parseKeyId('f'.repeat(16)), secret)}`);
+    expect(unknown.body).toBe(wrong.body);
+  });
+
+  test('its scheme is written in any case', async () => {
+    expect((await here().ask('GET', '/v1/tasks/x', presented.replace('Bearer', 'bearer'))).statusCode).toBe(
+      404,
+    );
+  });
+
+  test('counts until the moment it expires, and only its holder learns that it did', async () => {
+    const { ask, time } = here({ key: keyWith({ expiresAt: (twinNow + 1_000) as EpochMs }) });
+    time.nowMs = twinNow + 999;
+    expect((await ask('GET', '/v1/tasks/x', presented)).statusCode).toBe(404);
+    time.nowMs = twinNow + 1_000;
+    const expired = await ask('GET', '/v1/tasks/x', presented);
+    expect([expired.statusCode, expired.json()]).toMatchObject([401, { code: 'KEY_EXPIRED' }]);
+    const forged = await ask('GET', '/v1/tasks/x', `Bearer ${keyText(id, 'x'.repeat(43))}`);
+    expect(forged.json()).toMatchObject({ code: 'KEY_INVALID' });
+  });
+
+  test('counts no more once it is not among the keys', async () => {
+    const { ask, book } = here();
+    expect((await ask('GET', '/v1/tasks/x', presented)).statusCode).toBe(404);
+    book.clear();
+    expect((await ask('GET', '/v1/tasks/x', presented)).json()).toMatchObject({ code: 'KEY_INVALID' });
+  });
+
+  test('is asked for before a body is read', async () => {
+    const { app } = here();
+    const headers = { 'content-type': 'application/json' };
+    const response = await app.inject({ method: 'POST', url: '/v1/tasks', headers, payload: '{"id":' });
+    expect(response.statusCode).toBe(401);
+  });
+});
+
+describe('a key for some queues', () => {
+  const mail = { id: 'm', type: 't', queue: 'mail-eu' };
+  const bank = { id: 'failed-b', type: 't', queue: 'bank' };
+  const forMail = { key: keyWith({ queues: ['mail-*'] }), required: false };
+
+  test('submits into them, and into no other, the default included', async () => {
+    const { ask, service } = here(forMail);
+    expect((await ask('POST', '/v1/tasks', presented, mail)).statusCode).toBe(201);
+    for (const task of [bank, { id: 'd', type: 't' }]) {
+      const response = await ask('POST', '/v1/tasks', presented, task);
+      expect([response.statusCode, response.json()]).toMatchObject([
+        403,
+        { code: 'QUEUE_FORBIDDEN', field: 'queue' },
+      ]);
+    }
+    expect([...service.tasks.keys()]).toEqual(['m']);
+  });
+
+  test('of a batch each task is judged for itself, in order', async () => {
+    const { ask, service } = here(forMail);
+    const tasks = [bank, mail, null, { ...mail, id: 'no id' }, { ...bank, id: 'b2' }, { ...mail, id: 'm2' }];
+    const { outcomes } = (await ask('POST', '/v1/tasks/batch', presented, { tasks })).json();
+    expect(
+      outcomes.map((each: { kind: string; error?: { code: string } }) => each.error?.code ?? each.kind),
+    ).toEqual([
+      'QUEUE_FORBIDDEN',
+      'created',
+      'QUEUE_FORBIDDEN',
+      'TASK_ID_INVALID',
+      'QUEUE_FORBIDDEN',
+      'created',
+    ]);
+    expect([...service.tasks.keys()]).toEqual(['m', 'm2']);
+  });
+
+  test.each([
+    ['GET', '', undefined],
+    ['POST', '/replay', undefined],
+    ['POST', '/cancel', undefined],
+    ['POST', '/resolve', { as: 'failed', note: 'so' }],
+  ] as const)(
+    '%s …%s of a task of another is refused, and its queue not named',
+    async (method, act, body) => {
+      const { ask, service } = here(forMail);
+      const touched: string[] = [];
+      for (const name of ['replay', 'cancel', 'resolve'] as const) {
+        const real = service[name].bind(service) as (...args: unknown[]) => Promise<never>;
+        service[name] = async (...args: unknown[]) => {
+          touched.push(name);
+          return real(...args);
+        };
+      }
+      await ask('POST', '/v1/tasks', undefined, bank);
+      const response = await ask(method, `/v1/tasks/${bank.id}${act}`, presented, body);
+      expect([response.statusCode, response.json()]).toMatchObject([403, { code: 'QUEUE_FORBIDDEN' }]);
+      expect(response.body).not.toContain('bank');
+      expect(touched).toEqual([]);
+      await ask('POST', '/v1/tasks', undefined, { ...bank, id: 'failed-uncertain', queue: 'mail-us' });
+      const own = await ask(method, `/v1/tasks/failed-uncertain${act}`, presented, body);
+      expect(own.statusCode).not.toBe(403);
+    },
+  );
+});
+
+describe('a rate limit', () => {
+  test("lets a second's worth through at once, and no more until time has passed", async () => {
+    const { ask, time } = here({ perSecond: 3, required: false });
+    const codes = async (n: number): Promise<number[]> => {
+      const answers = await Promise.all(Array.from({ length: n }, () => ask('GET', '/v1/tasks/x')));
+      return answers.map(({ statusCode }) => statusCode);
+    };
+    expect(await codes(5)).toEqual([404, 404, 404, 429, 429]);
+    const refused = await ask('GET', '/v1/tasks/x');
+    expect(refused.json()).toMatchObject({ code: 'RATE_LIMITED', retryable: true, status: 429 });
+    expect(refused.headers['retry-after']).toBe('1');
+    expect(refused.headers['content-type']).toContain('application/problem+json');
+    time.monotonicMs += 334;
+    expect(await codes(2)).toEqual([404, 429]);
+    time.monotonicMs += 60_000;
+    expect(await codes(4)).toEqual([404, 404, 404, 429]);
+  });
+
+  test('counts a key apart from others and from its address', async () => {
+    const { ask, book } = here({ perSecond: 1, required: false });
+    const other = keyWith({ id: parseKeyId('f'.repeat(16)) });
+    book.set(other.id, other);
+    for (const header of [undefined, presented, `Bearer ${keyText(other.id, secret)}`]) {
+      expect((await ask('GET', '/v1/tasks/x', header)).statusCode).toBe(404);
+      expect((await ask('GET', '/v1/tasks/x', header)).statusCode).toBe(429);
+    }
+    expect((await ask('GET', '/v1/tasks/x', presented, undefined, '10.0.0.9')).statusCode).toBe(429);
+  });
+
+  test.each([
+    ['10.0.0.1', '10.0.0.2', false],
+    ['::ffff:10.0.0.1', '10.0.0.1', true],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::9', true],
+    ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
+    ['2001:db8::1', '2001:db8:0:0:ffff::1', true],
+    ['::1', '::2', true],
+  ])('%s and %s are counted as one: %s', async (one, two, same) => {
+    const { ask } = here({ perSecond: 1, required: false });
+    await ask('GET', '/v1/tasks/x', undefined, undefined, one);
+    const second = await ask('GET', '/v1/tasks/x', undefined, undefined, two);
+    expect(second.statusCode).toBe(same ? 429 : 404);
+  });
+
+  test('counts requests whose key is refused, and those for no route; not those that are open', async () => {
+    const { ask } = here({ perSecond: 2 });
+    expect((await ask('GET', '/v1/tasks/x', 'Bearer ck_guess')).statusCode).toBe(401);
+    expect((await ask('GET', '/nowhere')).statusCode).toBe(404);
+    expect((await ask('GET', '/v1/tasks/x', 'Bearer ck_guess')).statusCode).toBe(429);
+    expect((await ask('GET', '/nowhere')).statusCode).toBe(429);
+    expect((await ask('GET', '/livez')).statusCode).toBe(200);
+    expect((await ask('GET', '/v1/tasks/x', presented)).statusCode).toBe(404);
+  });
+});
