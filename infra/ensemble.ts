@@ -22,6 +22,8 @@ export type EnsembleOptions = {
   readonly tickTimeMs?: number;
   /** Of each; default 256. */
   readonly heapMb?: number;
+  /** Of the Java virtual machines. */
+  readonly properties?: readonly string[];
 };
 
 const ids = [1, 2, 3] as const;
@@ -32,7 +34,7 @@ const preAllocSizeKb = 64;
 
 /** Resolves once all three serve. */
 export async function startEnsemble(options: EnsembleOptions = {}): Promise<Ensemble> {
-  const { dataDir, tickTimeMs = 500, heapMb = 256 } = options;
+  const { dataDir, tickTimeMs = 500, heapMb = 256, properties = [] } = options;
   const peers: string[] = [];
   for (const id of ids) peers.push(`server.${id}=127.0.0.1:${await freePort()}:${await freePort()}`);
   const settings = [...peers, ...Object.entries(limits).map(([name, value]) => `${name}=${value}`)];
@@ -46,7 +48,7 @@ export async function startEnsemble(options: EnsembleOptions = {}): Promise<Ense
           heapMb,
           files: { myid: `${id}\n` },
           settings,
-          properties: [`-Dzookeeper.preAllocSize=${preAllocSizeKb}`],
+          properties: [`-Dzookeeper.preAllocSize=${preAllocSizeKb}`, ...properties],
         }),
       ),
     ),

@@ -245,6 +245,7 @@ export class Faults {
   /** All three servers serve; those that have ended, or serve no more, are started again. */
   async #whole(): Promise<void> {
     for (const server of this.#installation.ensemble.servers) await mended(server);
+    await this.#installation.pruneSnapshots();
   }
 
   async #leader(): Promise<LocalServer> {

@@ -150,6 +150,18 @@ describe('the logs of several servers are one history', () => {
     expect(found).toEqual({ kept: [...all, next.zxid, zxid(2, 2)], left: [tail.zxid], gaps: 0 });
   });
 
+  test('with the tail that its leader handed on in snapshots, having led again', () => {
+    const tail = set(1, 4, 3);
+    const next = set(2, 1, 4);
+    const found = merged([a, b, c, tail, next], [a, b, c, next], [a, b, c, next]);
+    expect(found).toEqual({ kept: [a, b, c, tail, next].map((one) => one.zxid), left: [], gaps: 0 });
+  });
+
+  test('without a tail upon which nothing follows', () => {
+    const tail = set(1, 4, 3);
+    expect(merged([a, b, c, tail], [a, b, c], [a, b, c]).left).toEqual([tail.zxid]);
+  });
+
   test('with what two of three have skipped over by a snapshot', () => {
     const found = merged([a, b, c], [a, c], [c]);
     expect(found).toEqual({ kept: [a, b, c].map((one) => one.zxid), left: [], gaps: 0 });

@@ -9,10 +9,10 @@
 // transaction on every server. A transaction counts when it, or a later one of the same epoch, is on a majority of the logs:
 // a server logs an epoch in order, so the majority has acknowledged all before. It may itself be on fewer, since a server
 // that was away may be brought up to date by a snapshot and lacks what that skipped. What lies beyond the last transaction
-// of its epoch that a majority has was never acknowledged, and is left out: the tail that a killed leader had logged alone,
-// which servers truncate when they come back in time, and keep on disk when a snapshot overtakes it. A later leader may have
-// made such a tail count, by handing it on; then a majority has logged it, unless every other server needed a snapshot. That
-// case is not decided here, and cannot pass unseen: `historyOf` finds a version missing.
+// of its epoch that a majority has is a tail: a leader that was killed, or that led on alone for a moment, had logged it by
+// itself. It was never acknowledged, and most are lost. Where its server led again it handed its tail on, in snapshots that
+// no log shows. What was written next to the same znodes tells: it follows upon the tail, or upon what was before it. A tail
+// upon which nothing follows is left out. An error here cannot pass unseen: `historyOf` finds a version missing.
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -160,7 +160,7 @@ function skipAcl(reader: JuteReader): void {
 
 export type MergedLog = {
   readonly transactions: readonly Transaction[];
-  /** Logged by a minority and never acknowledged. */
+  /** Logged by a minority, never acknowledged, and lost. */
   readonly left: readonly Transaction[];
 };
 
@@ -186,11 +186,55 @@ export function mergeLogs(logs: readonly (readonly Transaction[])[]): MergedLog 
   const inOrder = [...found.values()]
     .map(({ transaction }) => transaction)
     .sort((a, b) => (a.zxid < b.zxid ? -1 : 1));
-  const counts = ({ zxid }: Transaction): boolean => zxid <= (acknowledged.get(epochOf(zxid)) ?? 0n);
+  const isAcknowledged = ({ zxid }: Transaction): boolean => zxid <= (acknowledged.get(epochOf(zxid)) ?? 0n);
+  const certain = inOrder.filter(isAcknowledged);
+  const handedOn = new Set(
+    tailsOf(inOrder.filter((transaction) => !isAcknowledged(transaction)))
+      .filter((tail) => wasHandedOn(tail, certain))
+      .flat(),
+  );
+  const counts = (transaction: Transaction): boolean =>
+    isAcknowledged(transaction) || handedOn.has(transaction);
   return {
     transactions: inOrder.filter(counts),
     left: inOrder.filter((transaction) => !counts(transaction)),
   };
+}
+
+/** One for each epoch. */
+function tailsOf(transactions: readonly Transaction[]): Transaction[][] {
+  const tails = new Map<bigint, Transaction[]>();
+  for (const transaction of transactions) {
+    const epoch = epochOf(transaction.zxid);
+    tails.set(epoch, [...(tails.get(epoch) ?? []), transaction]);
+  }
+  return [...tails.values()];
+}
+
+/** Whether what came later to one of the tail's znodes follows upon the tail. */
+function wasHandedOn(tail: readonly Transaction[], certain: readonly Transaction[]): boolean {
+  /** By path, as the tail leaves it; null: deleted. */
+  const versions = new Map<string, number | null>();
+  /** Made by the tail. */
+  const made = new Set<string>();
+  for (const op of tail.flatMap(({ ops }) => ops)) {
+    if (op.kind === 'check') continue;
+    versions.set(op.path, op.kind === 'create' ? 0 : op.kind === 'set' ? op.version : null);
+    if (op.kind === 'create') made.add(op.path);
+  }
+  const last = tail.at(-1)?.zxid ?? 0n;
+  for (const { zxid, ops } of certain) {
+    if (zxid < last) continue;
+    for (const op of ops) {
+      const version = versions.get(op.path);
+      if (op.kind === 'check' || version === undefined) continue;
+      if (op.kind === 'set') return version !== null && op.version === version + 1;
+      if (op.kind === 'create') return version === null;
+      if (version === null) return false;
+      if (made.has(op.path)) return true;
+    }
+  }
+  return false;
 }
 
 function isSame(a: Transaction, b: Transaction): boolean {
