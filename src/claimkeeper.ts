@@ -154,7 +154,8 @@ export class Claimkeeper {
     this.#deliveries = deliveries;
     this.#runtime = runtime;
     const deliver = deliveries.deliver.bind(deliveries);
-    this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, runtime };
+    const note = deliveries.view.note.bind(deliveries.view);
+    this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, note, runtime };
     this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
   }
 

@@ -13,6 +13,17 @@ export {
   type WorkerId,
 } from './ids.js';
 export { limits } from './limits.js';
+export {
+  cursorAt,
+  type Filter,
+  type FollowInput,
+  type FollowQuery,
+  type ListInput,
+  type ListQuery,
+  type Place,
+  parseFollowing,
+  parseListing,
+} from './listing.js';
 export { nearest, parseOptions } from './options.js';
 export {
   type AttemptEntry,
@@ -56,6 +67,7 @@ export {
   tickOf,
   ticksOf,
 } from './schedule.js';
+export { dueSince, type News, summaryOf, type TaskSummary } from './summary.js';
 export {
   defaultPolicy,
   type Json,

@@ -43,6 +43,15 @@ export const limits = {
   deliveryBufferMax: 100_000,
   /** Envelopes in one round trip to Redis. */
   deliveryParcelsPerSend: 500,
+  /** Tasks in one page of a list, and those looked at for it: a page may be short. */
+  listTasksMax: 500,
+  listScanMax: 10_000,
+  /** Words for the read model that wait in a process; the oldest beyond are dropped, and repaired by the reconciler. */
+  viewBufferMax: 100_000,
+  /** Words in one round trip to Redis: some milliseconds of its time. */
+  viewWordsPerSend: 500,
+  /** Events that are kept for those who come back, about. */
+  eventsKept: 100_000,
   /** Operations and bytes of one multi; ZooKeeper drops a connection that sends over 1 MiB (trap 18). */
   multiOpsMax: 400,
   multiBytesMax: 512 * 1024,
