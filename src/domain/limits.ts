@@ -52,6 +52,8 @@ export const limits = {
   viewWordsPerSend: 500,
   /** Events that are kept for those who come back, about. */
   eventsKept: 100_000,
+  /** Clients of one API process that follow events at the same time. */
+  followersMax: 200,
   /** Operations and bytes of one multi; ZooKeeper drops a connection that sends over 1 MiB (trap 18). */
   multiOpsMax: 400,
   multiBytesMax: 512 * 1024,

@@ -5,10 +5,13 @@ import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ClaimkeeperError, limits, shown } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
+import { addEventRoutes } from './event-routes.js';
 import { addHealthRoutes } from './health-routes.js';
 import { parseBody } from './json.js';
+import { addListRoutes } from './list-routes.js';
 import type { TaskService } from './port.js';
 import { asClaimkeeperError, ofParser, problemOf, problemType, retryAfterSeconds } from './problem.js';
+import { addQueueRoutes } from './queue-routes.js';
 import { addTaskRoutes } from './task-routes.js';
 
 export type ApiOptions = {
@@ -72,6 +75,9 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
   answerWhatNodeWouldNot(app);
 
   addTaskRoutes(app, tasks, runtime);
+  addListRoutes(app, tasks, runtime);
+  addQueueRoutes(app, tasks, runtime);
+  addEventRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
   return app;
 }

@@ -30,12 +30,14 @@ export {
   claimsPath,
   cursorPath,
   leaderPath,
+  queuePath,
   recordPath,
   schedulePath,
   schedulesPath,
   treePaths,
   workersPath,
 } from './paths.js';
+export { decodeQueueSetting, type QueueSetting, queueSettings, setPaused } from './queues.js';
 export { isExpired, removeExpired } from './retention.js';
 export {
   type ChangeOutcome,

@@ -16,6 +16,7 @@ export const workersPath = '/workers';
 export const leaderPath = '/leader';
 export const breakersPath = '/breakers';
 export const schedulesPath = '/schedules';
+export const queuesPath = '/config/queues';
 
 export const recordsPath = '/tasks';
 
@@ -33,6 +34,8 @@ export const treePaths: readonly string[] = [
   `${leaderPath}/term`,
   breakersPath,
   schedulesPath,
+  '/config',
+  queuesPath,
 ];
 
 export function bucketPath(bucket: string): string {
@@ -62,6 +65,10 @@ export function claimOfName(worker: WorkerId, name: string): ClaimRef | null {
 
 export function breakerPath(type: Name): string {
   return `${breakersPath}/${type}`;
+}
+
+export function queuePath(queue: Name): string {
+  return `${queuesPath}/${queue}`;
 }
 
 export function schedulePath(id: ScheduleId): string {
