@@ -11,6 +11,7 @@ process.stdout.on('error', () => process.exit(exitCodes.failed));
 const code = await run(process.argv.slice(2), versionOfPackage(), {
   env: process.env,
   stdin: process.stdin,
+  isTty: process.stdout.isTTY === true,
   print: (line) => void process.stdout.write(`${line}\n`),
   say: (line) => void process.stderr.write(`${line}\n`),
 });

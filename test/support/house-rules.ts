@@ -40,6 +40,7 @@ const packageHomes: Readonly<Record<string, string>> = {
   fastify: 'src/http/',
   commander: 'src/cli/',
   'cli-progress': 'src/cli/',
+  'cli-table3': 'src/cli/',
 };
 
 const vagueNames = ['util', 'utils', 'common', 'helpers', 'types'];
