@@ -106,10 +106,7 @@ export class ReadModel {
         if (last === undefined || members.length < pageSize) return { tasks, cursor: null };
         before = `(${last}`;
       }
-      return {
-        tasks,
-        cursor: cursorAt(tasks.length === query.limit ? (tasks.at(-1) ?? placeIn(before)) : placeIn(before)),
-      };
+      return { tasks, cursor: cursorAt(placeIn(before)) };
     });
   }
 

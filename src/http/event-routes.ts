@@ -19,8 +19,7 @@ export function addEventRoutes(app: FastifyInstance, overview: OverviewService, 
   });
 
   // Without HEAD: its answer would have no end.
-  const options = { config: { scope: 'read' }, exposeHeadRoute: false } as const;
-  app.get('/v1/events', options, async (request, reply) => {
+  app.get('/v1/events', { config: { scope: 'read' }, exposeHeadRoute: false }, async (request, reply) => {
     if (streams.size >= limits.followersMax) {
       const message = `${streams.size} clients follow events here already: try again later, or ask another process`;
       throw new ClaimkeeperError('FOLLOWERS_LIMIT', message);
