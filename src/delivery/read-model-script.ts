@@ -46,13 +46,17 @@ local function reindex(id, old, line)
   local at, queue, due = places(id, line)
   local was, wasQueue, wasDue = {}, nil, '-'
   if old then was, wasQueue, wasDue = places(id, old) end
+  if old and wasQueue ~= queue then
+    unindex(id, old)
+    was, wasDue = {}, '-'
+  end
   for key, member in pairs(was) do
     if at[key] ~= member then redis.call('ZREM', key, member) end
   end
   for key, member in pairs(at) do
     if was[key] ~= member then redis.call('ZADD', key, 0, member) end
   end
-  if wasDue ~= '-' and (due == '-' or queue ~= wasQueue) then redis.call('ZREM', prefix .. 'due:' .. wasQueue, id) end
+  if wasDue ~= '-' and due == '-' then redis.call('ZREM', prefix .. 'due:' .. queue, id) end
   if due ~= '-' and due ~= wasDue then redis.call('ZADD', prefix .. 'due:' .. queue, due, id) end
   if queue ~= wasQueue then redis.call('SADD', prefix .. 'queues', queue) end
 end
