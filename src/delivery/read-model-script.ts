@@ -31,14 +31,25 @@ local function places(id, line)
   return at, queue, due
 end
 
+-- What becomes of the indexes, written at the end with one command per index: by key, then by member, its score; false: it leaves.
+local indexes = {}
+local function put(key, member, score)
+  local members = indexes[key]
+  if not members then
+    members = {}
+    indexes[key] = members
+  end
+  members[member] = score
+end
+
+-- Queues that may have become empty.
+local left = {}
+
 local function unindex(id, line)
   local at, queue, due = places(id, line)
-  for key, member in pairs(at) do redis.call('ZREM', key, member) end
-  if due ~= '-' then redis.call('ZREM', prefix .. 'due:' .. queue, id) end
-  for _, state in ipairs(states) do
-    if redis.call('EXISTS', prefix .. 'in:' .. queue .. ':' .. state) == 1 then return end
-  end
-  redis.call('SREM', prefix .. 'queues', queue)
+  for key, member in pairs(at) do put(key, member, false) end
+  if due ~= '-' then put(prefix .. 'due:' .. queue, id, false) end
+  left[queue] = true
 end
 
 -- Only what differs is written: a task that moves keeps most of its places.
@@ -51,14 +62,36 @@ local function reindex(id, old, line)
     was, wasDue = {}, '-'
   end
   for key, member in pairs(was) do
-    if at[key] ~= member then redis.call('ZREM', key, member) end
+    if at[key] ~= member then put(key, member, false) end
   end
   for key, member in pairs(at) do
-    if was[key] ~= member then redis.call('ZADD', key, 0, member) end
+    if was[key] ~= member then put(key, member, 0) end
   end
-  if wasDue ~= '-' and due == '-' then redis.call('ZREM', prefix .. 'due:' .. queue, id) end
-  if due ~= '-' and due ~= wasDue then redis.call('ZADD', prefix .. 'due:' .. queue, due, id) end
+  if due ~= wasDue then put(prefix .. 'due:' .. queue, id, due ~= '-' and due) end
   if queue ~= wasQueue then redis.call('SADD', prefix .. 'queues', queue) end
+end
+
+local function writeIndexes()
+  for key, members in pairs(indexes) do
+    local added, removed = {}, {}
+    for member, score in pairs(members) do
+      if score then
+        added[#added + 1] = score
+        added[#added + 1] = member
+      else
+        removed[#removed + 1] = member
+      end
+    end
+    if #added > 0 then redis.call('ZADD', key, unpack(added)) end
+    if #removed > 0 then redis.call('ZREM', key, unpack(removed)) end
+  end
+  for queue in pairs(left) do
+    local isEmpty = true
+    for _, state in ipairs(states) do
+      isEmpty = isEmpty and redis.call('EXISTS', prefix .. 'in:' .. queue .. ':' .. state) == 0
+    end
+    if isEmpty then redis.call('SREM', prefix .. 'queues', queue) end
+  end
 end
 
 local function event(id, old, line)
@@ -101,5 +134,6 @@ for at = 2, #ARGV, 5 do
     newer[#newer + 1] = was
   end
 end
+writeIndexes()
 return newer
 `;

@@ -74,6 +74,7 @@ const recordBytesMax =
 assert(recordBytesMax <= limits.multiBytesMax, 'the largest record fits one multi');
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
 assert(limits.payloadBytesMax + 16_384 <= limits.requestBytesMax, 'the largest payload fits one request');
+assert(limits.viewWordsPerSend * 2 <= 4_000, "what a Lua script of Redis may unpack holds a batch's members");
 assert(
   limits.scheduleIdCharsMax + '@2026-01-02T03:04:05Z'.length <= limits.taskIdCharsMax,
   'a tick fits an id',
