@@ -56,6 +56,15 @@ function change(id: string, name: string, state: State) {
   return { kind: 'event', id, at: twinNow as EpochMs, from: 'running', task: summary(name, state) } as const;
 }
 
+test.each([['list'], ['queues'], ['queues', 'pause'], ['queues', 'resume'], ['watch']])(
+  '%s %s has help with an example',
+  async (...args) => {
+    const { code, out } = await cli('http://127.0.0.1:1', [...args, '--help']);
+    expect(code).toBe(0);
+    expect(out).toContain(`$ claimkeeper ${args.join(' ')}`);
+  },
+);
+
 test('list: JSON for programs, a table on a terminal, as -o says otherwise', async () => {
   const { service, url } = await api();
   service.summaries = [summary('a', 'failed'), summary('bb')];
