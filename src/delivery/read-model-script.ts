@@ -14,21 +14,13 @@ local prefix = KEYS[1]
 local kept = ARGV[1]
 local states = { 'waiting', 'running', 'completed', 'failed', 'cancelled', 'uncertain' }
 
-local function parts(line)
-  return string.match(line, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
-end
-
--- The indexes that a line is in, with its member there.
-local function places(id, line)
-  local stamp, state, queue, kind, code, due = parts(line)
-  local member = string.sub(stamp, 1, 15) .. ':' .. id
-  local at = {
-    [prefix .. 'tasks'] = member,
-    [prefix .. 'type:' .. kind] = member,
-    [prefix .. 'in:' .. queue .. ':' .. state] = member,
+local function read(id, line)
+  local accepted, state, queue, kind, code, due, attempt =
+    string.match(line, '^(%d+)%.%d+ (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+  return {
+    id = id, member = accepted .. ':' .. id, state = state, queue = queue,
+    kind = kind, code = code, due = due, attempt = attempt,
   }
-  if code ~= '-' then at[prefix .. 'error:' .. code] = member end
-  return at, queue, due
 end
 
 -- What becomes of the indexes, written at the end with one command per index: by key, then by member, its score; false: it leaves.
@@ -42,33 +34,58 @@ local function put(key, member, score)
   members[member] = score
 end
 
+local function putState(task, score)
+  put(prefix .. 'in:' .. task.queue .. ':' .. task.state, task.member, score)
+end
+
+local function putCode(task, score)
+  if task.code ~= '-' then put(prefix .. 'error:' .. task.code, task.member, score) end
+end
+
+local function putDue(task, score)
+  if task.due ~= '-' then put(prefix .. 'due:' .. task.queue, task.id, score) end
+end
+
 -- Queues that may have become empty.
 local left = {}
 
-local function unindex(id, line)
-  local at, queue, due = places(id, line)
-  for key, member in pairs(at) do put(key, member, false) end
-  if due ~= '-' then put(prefix .. 'due:' .. queue, id, false) end
-  left[queue] = true
+local function unindex(task)
+  put(prefix .. 'tasks', task.member, false)
+  put(prefix .. 'type:' .. task.kind, task.member, false)
+  putState(task, false)
+  putCode(task, false)
+  putDue(task, false)
+  left[task.queue] = true
 end
 
--- Only what differs is written: a task that moves keeps most of its places.
-local function reindex(id, old, line)
-  local at, queue, due = places(id, line)
-  local was, wasQueue, wasDue = {}, nil, '-'
-  if old then was, wasQueue, wasDue = places(id, old) end
-  if old and wasQueue ~= queue then
-    unindex(id, old)
-    was, wasDue = {}, '-'
+local function index(task)
+  put(prefix .. 'tasks', task.member, 0)
+  put(prefix .. 'type:' .. task.kind, task.member, 0)
+  putState(task, 0)
+  putCode(task, 0)
+  putDue(task, task.due)
+  redis.call('SADD', prefix .. 'queues', task.queue)
+end
+
+-- A task that moves keeps most of its places.
+local function reindex(old, task)
+  if not old then return index(task) end
+  if old.member ~= task.member or old.queue ~= task.queue or old.kind ~= task.kind then
+    unindex(old)
+    return index(task)
   end
-  for key, member in pairs(was) do
-    if at[key] ~= member then put(key, member, false) end
+  if old.state ~= task.state then
+    putState(old, false)
+    putState(task, 0)
   end
-  for key, member in pairs(at) do
-    if was[key] ~= member then put(key, member, 0) end
+  if old.code ~= task.code then
+    putCode(old, false)
+    putCode(task, 0)
   end
-  if due ~= wasDue then put(prefix .. 'due:' .. queue, id, due ~= '-' and due) end
-  if queue ~= wasQueue then redis.call('SADD', prefix .. 'queues', queue) end
+  if old.due ~= task.due then
+    putDue(old, false)
+    putDue(task, task.due)
+  end
 end
 
 local function writeIndexes()
@@ -94,17 +111,13 @@ local function writeIndexes()
   end
 end
 
-local function event(id, old, line)
-  local stamp, state, _, _, _, _, attempt = parts(line)
+local function event(old, task, line)
   local from = '-'
-  if old then
-    local wasStamp, wasState, _, _, _, _, wasAttempt = parts(old)
-    if string.sub(wasStamp, 1, 15) == string.sub(stamp, 1, 15) then
-      if wasState == state and wasAttempt == attempt then return end
-      from = wasState
-    end
+  if old and old.member == task.member then
+    if old.state == task.state and old.attempt == task.attempt then return end
+    from = old.state
   end
-  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'id', id, 'from', from, 'line', line)
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'id', task.id, 'from', from, 'line', line)
 end
 
 local newer = {}
@@ -112,26 +125,28 @@ local newer = {}
 local passed = {}
 for at = 2, #ARGV, 5 do
   local how, hash, id, line, instead = ARGV[at], prefix .. 'line:' .. ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local old = redis.call('HGET', hash, id)
-  local stamp, was = string.sub(line, 1, 26), old and string.sub(old, 1, 26)
+  local was = redis.call('HGET', hash, id)
+  local stamp, shown = string.sub(line, 1, 26), was and string.sub(was, 1, 26)
   if how == 'gone' then
-    if was and was <= stamp then
-      unindex(id, old)
+    if shown and shown <= stamp then
+      unindex(read(id, was))
       redis.call('HDEL', hash, id)
     end
   elseif how == 'passed' then
-    if not was or was < stamp then
-      event(id, passed[id] or old, line)
-      passed[id] = line
+    if not shown or shown < stamp then
+      local task = read(id, line)
+      event(passed[id] or (was and read(id, was)), task, line)
+      passed[id] = task
     end
-  elseif (how == 'instead' and was == instead) or (how ~= 'instead' and (not was or was < stamp)) then
-    reindex(id, old, line)
+  elseif (how == 'instead' and shown == instead) or (how ~= 'instead' and (not shown or shown < stamp)) then
+    local old, task = was and read(id, was), read(id, line)
+    reindex(old, task)
     redis.call('HSET', hash, id, line)
     -- A task that a pass over the ledger finds is no news of its own.
-    if old or how == 'told' then event(id, passed[id] or old, line) end
-  elseif how == 'found' and was > stamp then
+    if old or how == 'told' then event(passed[id] or old, task, line) end
+  elseif how == 'found' and shown > stamp then
     newer[#newer + 1] = id
-    newer[#newer + 1] = was
+    newer[#newer + 1] = shown
   end
 end
 writeIndexes()
