@@ -12,13 +12,15 @@ import {
   openSession,
   type Session,
 } from './coordination/index.js';
-import { Deliveries, Intake } from './delivery/index.js';
+import { Deliveries, type FeedItem, Intake } from './delivery/index.js';
 import {
   ClaimkeeperError,
   decodeRecord,
   type EpochMs,
+  type FollowInput,
   type Held,
   type Json,
+  type ListInput,
   type Name,
   parseName,
   parseOptions,
@@ -41,6 +43,7 @@ import {
   cancel,
   claimsStanding,
   type LedgerContext,
+  type QueueSetting,
   readHeld,
   recordPath,
   replay,
@@ -56,10 +59,11 @@ import {
   type WorkerSettings,
   workerSchema,
 } from './options.js';
+import { Overview, type QueueList, type TaskList } from './overview.js';
 import { createLogger, type Runtime, type Service, systemClock, systemRandom } from './runtime/index.js';
 import { Scheduler } from './scheduler/index.js';
 import { Schedules } from './schedules.js';
-import { type TaskType, Worker } from './worker/index.js';
+import { PausableSource, type TaskType, Worker } from './worker/index.js';
 
 export type Submitted = {
   readonly id: TaskId;
@@ -142,6 +146,7 @@ export class Claimkeeper {
   readonly #deliveries: Deliveries;
   readonly #runtime: Runtime;
   readonly #ctx: LedgerContext;
+  readonly #overview: Overview;
   readonly #services = new Set<Service>();
   #closed: Promise<void> | null = null;
 
@@ -158,7 +163,9 @@ export class Claimkeeper {
     this.#deliveries = deliveries;
     this.#runtime = runtime;
     const deliver = deliveries.deliver.bind(deliveries);
-    this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, runtime };
+    const note = deliveries.view.note.bind(deliveries.view);
+    this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, note, runtime };
+    this.#overview = new Overview(this.#ctx, generation, deliveries, this.#until());
     this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
     this.keys = new Keys(this.#ctx, generation, this.#until());
   }
@@ -225,6 +232,43 @@ export class Claimkeeper {
   }
 
   /**
+   * The newest tasks that fit, page by page. Comes from Redis and may lag behind the ledger: what decides is {@link get}.
+   * @throws ClaimkeeperError `REQUEST_INVALID`, `NAME_INVALID`, `REDIS_UNAVAILABLE`
+   */
+  list(input: ListInput = {}): Promise<TaskList> {
+    return this.#overview.list(input);
+  }
+
+  /**
+   * Every queue that has tasks or is paused, with its counts, as {@link list} has them.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`, `ZOOKEEPER_UNAVAILABLE`
+   */
+  queues(): Promise<QueueList> {
+    return this.#overview.queues();
+  }
+
+  /**
+   * No worker takes tasks of a paused queue; what runs goes on, and nothing is lost. As it is already, nothing changes.
+   * @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`
+   */
+  pauseQueue(queue: string): Promise<QueueSetting> {
+    return this.#overview.setPaused(queue, true);
+  }
+
+  /** @throws ClaimkeeperError as {@link pauseQueue} */
+  resumeQueue(queue: string): Promise<QueueSetting> {
+    return this.#overview.setPaused(queue, false);
+  }
+
+  /**
+   * Changes of state as they are seen, until `signal` aborts; none is promised to be seen. `after`: the id of the last one.
+   * @throws ClaimkeeperError `REQUEST_INVALID`, `NAME_INVALID`, `REDIS_UNAVAILABLE`
+   */
+  events(input: FollowInput, signal: AbortSignal): Promise<AsyncGenerator<FeedItem, void, void>> {
+    return this.#overview.events(input, signal);
+  }
+
+  /**
    * The workers whose ZooKeeper session is alive, with what they run. A frozen worker is listed until its session expires.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
@@ -241,10 +285,11 @@ export class Claimkeeper {
     const { types, queues, concurrency, drainMsMax } = parseOptions(workerSchema, settings, 'worker');
     const names = [...new Set(queues)].map((queue) => parseName(queue, 'queue'));
     const id = this.#memberId();
-    const sources = names.map(
-      (queue) =>
-        new Intake({ redisUrl: this.#options.redis, prefix: this.#options.prefix, queue }, this.#runtime),
-    );
+    const { redis: redisUrl, prefix } = this.#options;
+    const sources = names.map((queue) => {
+      const intake = new Intake({ redisUrl, prefix, queue }, this.#runtime);
+      return new PausableSource(intake, queue, this.#session, this.#runtime);
+    });
     const description = this.#describe(names, types, concurrency);
     const options = { id, types, sources, concurrency, drainMsMax, description };
     const worker = new Worker(options, this.#ctx, this.#generation);

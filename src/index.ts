@@ -6,13 +6,16 @@ export {
   type SubmitManyOutcome,
   type Submitted,
 } from './claimkeeper.js';
+export type { FeedItem, TaskEvent } from './delivery/index.js';
 export {
   ClaimkeeperError,
   type ErrorCode,
   errorRegistry,
+  type FollowInput,
   type Json,
   type KeyInput,
   type KeyScope,
+  type ListInput,
   type Misfire,
   NonRetryable,
   type OnInterrupted,
@@ -23,9 +26,12 @@ export {
   type State,
   type SubmissionInput,
   type TaskRecord,
+  type TaskSummary,
 } from './domain/index.js';
 export type { CreatedKey, Keys, KeyView } from './keys.js';
+export type { QueueSetting } from './ledger/index.js';
 export type { ConnectOptions, WorkerSettings } from './options.js';
+export type { QueueList, QueueView, TaskList } from './overview.js';
 export { createLogger, type Logger } from './runtime/index.js';
 export type { CreatedSchedule, Schedules, ScheduleView } from './schedules.js';
 export {

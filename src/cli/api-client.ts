@@ -5,10 +5,11 @@ import {
   type ErrorCode,
   errorRegistry,
   limits,
+  parseName,
   parseTaskId,
   type Resolution,
 } from '../domain/index.js';
-import type { Problem, TaskView } from '../http/index.js';
+import type { Problem, QueueView, SummaryView, TaskView } from '../http/index.js';
 import { type Clock, delay } from '../runtime/index.js';
 
 export type SubmitReply =
@@ -19,6 +20,13 @@ export type SubmitReply =
       readonly dedupUntil: string;
     }
   | { readonly kind: 'refused'; readonly error: Problem };
+
+export type ListReply = {
+  readonly tasks: readonly SummaryView[];
+  readonly cursor: string | null;
+  readonly rebuilding: boolean;
+};
+export type QueuesReply = { readonly queues: readonly QueueView[]; readonly rebuilding: boolean };
 
 /** The API answers within `limits.requestMsMax`, be it with an error; the rest is for the way. */
 const answerMsMax = limits.requestMsMax + 5_000;
@@ -57,6 +65,43 @@ export class ApiClient {
 
   resolve(id: string, resolution: Resolution): Promise<TaskView> {
     return this.#act(id, 'resolve', resolution);
+  }
+
+  async list(query: Readonly<Record<string, string>>): Promise<ListReply> {
+    return (await this.#ask('GET', `v1/tasks?${new URLSearchParams(query)}`)) as ListReply;
+  }
+
+  async queues(): Promise<QueuesReply> {
+    return (await this.#ask('GET', 'v1/queues')) as QueuesReply;
+  }
+
+  steerQueue(queue: string, act: 'pause' | 'resume'): Promise<unknown> {
+    return this.#ask('POST', `v1/queues/${encodeURIComponent(parseName(queue, 'queue'))}/${act}`);
+  }
+
+  /**
+   * The text of the stream of events, as it comes, until it ends or `signal` aborts. `after`: the id of the last one seen.
+   * @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE`
+   */
+  async *events(
+    query: Readonly<Record<string, string>>,
+    after: string | null,
+    signal: AbortSignal,
+  ): AsyncGenerator<string, void, void> {
+    const url = new URL(`v1/events?${new URLSearchParams(query)}`, this.#base);
+    const headers = after === null ? {} : { 'last-event-id': after };
+    try {
+      const response = await fetch(url, { signal, headers });
+      if (response.status !== 200 || response.body === null) {
+        answerOf(url, response.status, await response.text());
+        return;
+      }
+      const decoder = new TextDecoder();
+      for await (const bytes of response.body) yield decoder.decode(bytes, { stream: true });
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error instanceof ClaimkeeperError ? error : unreachable(url, causeOf(error), error);
+    }
   }
 
   async #act(id: string, act: string, body?: unknown): Promise<TaskView> {

@@ -5,9 +5,11 @@ import { type Config, type Flags, resolveConfig } from '../runtime/index.js';
 import { addCompletion } from './completion.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp, type Result } from './exit.js';
 import { addKeys } from './key-commands.js';
+import { addLists } from './list-commands.js';
 import { addRepair, addServing } from './serving-commands.js';
 import { addAsking } from './task-commands.js';
 import type { Terminal } from './terminal.js';
+import { addWatch } from './watch-command.js';
 
 /** Runs one command line (without the program's own name); resolves with the exit code. Never rejects. */
 export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<ExitCode> {
@@ -43,6 +45,8 @@ function program(version: string, terminal: Terminal, result: Result): Command {
   addKeys(root, config, terminal);
   addAsking(root, config, terminal, result);
   addCompletion(root, terminal);
+  addLists(root, config, terminal);
+  addWatch(root, config, terminal);
   return root;
 }
 

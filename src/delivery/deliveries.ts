@@ -1,6 +1,6 @@
 // deliveries.ts: the sending side of delivery. Owns the connection that all queues share, and what the scheduler keeps in
-// Redis beside the queues: the marker that tells whether Redis has lost its data, and the history. Redis remembers nothing
-// that the ledger does not know (P6), except the history, which retention takes out of it.
+// Redis beside the queues: the marker that tells whether Redis has lost its data, and the history; what lists are read from is
+// read-model.ts. Redis remembers nothing that the ledger does not know (P6), except the history, which retention takes out of it.
 
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -11,6 +11,7 @@ import { endsWithin } from './deadline.js';
 import { Outbox } from './outbox.js';
 import { cargoOf, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
 import { ProgressBoard } from './progress.js';
+import { ReadModel } from './read-model.js';
 
 export type DeliveryOptions = {
   readonly redisUrl: string;
@@ -29,6 +30,8 @@ const progressMs = 3_600_000;
 const eventsKept = 100;
 
 export class Deliveries implements Service {
+  /** What lists and counts are read from. */
+  readonly view: ReadModel;
   readonly #prefix: string;
   readonly #runtime: Runtime;
   readonly #redis: Redis;
@@ -51,7 +54,19 @@ export class Deliveries implements Service {
         progressMs,
       ),
     );
-    this.#redis.on('ready', () => this.#outbox.wake());
+    this.view = new ReadModel(
+      {
+        redis: this.#redis,
+        prefix: this.#key(''),
+        available: () => this.available,
+        ask: (question) => this.#ask(question),
+      },
+      runtime,
+    );
+    this.#redis.on('ready', () => {
+      this.#outbox.wake();
+      this.view.wake();
+    });
   }
 
   /** Whether Redis can be reached now, as far as is known. */
@@ -76,8 +91,10 @@ export class Deliveries implements Service {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    if (this.available) await endsWithin(this.#runtime.clock, this.#outbox.flush(), stopMsMax);
+    const all = Promise.all([this.#outbox.flush(), this.view.flush()]);
+    if (this.available) await endsWithin(this.#runtime.clock, all, stopMsMax);
     this.#outbox.close();
+    this.view.close();
     this.#redis.disconnect();
   }
 

@@ -116,6 +116,11 @@ export const errorRegistry = {
     retryable: true,
     text: 'Redis did not answer; accepted tasks are safe and are delivered once it is back.',
   },
+  FOLLOWERS_LIMIT: {
+    status: 503,
+    retryable: true,
+    text: 'As many clients follow events of this process as may.',
+  },
   API_UNREACHABLE: {
     status: 503,
     retryable: true,

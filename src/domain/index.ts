@@ -30,6 +30,17 @@ export {
   parseKeyText,
 } from './key.js';
 export { limits } from './limits.js';
+export {
+  cursorAt,
+  type Filter,
+  type FollowInput,
+  type FollowQuery,
+  type ListInput,
+  type ListQuery,
+  type Place,
+  parseFollowing,
+  parseListing,
+} from './listing.js';
 export { nearest, parseOptions } from './options.js';
 export {
   type AttemptEntry,
@@ -73,6 +84,7 @@ export {
   tickOf,
   ticksOf,
 } from './schedule.js';
+export { dueSince, type News, summaryOf, type TaskSummary } from './summary.js';
 export {
   defaultPolicy,
   type Json,

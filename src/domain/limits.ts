@@ -48,6 +48,17 @@ export const limits = {
   deliveryBufferMax: 100_000,
   /** Envelopes in one round trip to Redis. */
   deliveryParcelsPerSend: 500,
+  /** Tasks in one page of a list, and those looked at for it: a page may be short. */
+  listTasksMax: 500,
+  listScanMax: 10_000,
+  /** Words for the read model that wait in a process; the oldest beyond are dropped, and repaired by the reconciler. */
+  viewBufferMax: 100_000,
+  /** Words in one round trip to Redis: some milliseconds of its time. */
+  viewWordsPerSend: 500,
+  /** Events that are kept for those who come back, about. */
+  eventsKept: 100_000,
+  /** Clients of one API process that follow events at the same time. */
+  followersMax: 200,
   /** Operations and bytes of one multi; ZooKeeper drops a connection that sends over 1 MiB (trap 18). */
   multiOpsMax: 400,
   multiBytesMax: 512 * 1024,
@@ -68,6 +79,7 @@ const recordBytesMax =
 assert(recordBytesMax <= limits.multiBytesMax, 'the largest record fits one multi');
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
 assert(limits.payloadBytesMax + 16_384 <= limits.requestBytesMax, 'the largest payload fits one request');
+assert(limits.viewWordsPerSend * 2 <= 4_000, "what a Lua script of Redis may unpack holds a batch's members");
 assert(
   limits.scheduleIdCharsMax + '@2026-01-02T03:04:05Z'.length <= limits.taskIdCharsMax,
   'a tick fits an id',

@@ -6,10 +6,13 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { ClaimkeeperError, limits, shown } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
 import { type Access, anybody, assertScope, challengeOf, identify, openAccess } from './access.js';
+import { addEventRoutes } from './event-routes.js';
 import { addHealthRoutes } from './health-routes.js';
 import { parseBody } from './json.js';
+import { addListRoutes } from './list-routes.js';
 import type { TaskService } from './port.js';
 import { asClaimkeeperError, ofParser, problemOf, problemType, retryAfterSeconds } from './problem.js';
+import { addQueueRoutes } from './queue-routes.js';
 import { RateLimit } from './rate-limit.js';
 import { requireScopes } from './scope.js';
 import { addTaskRoutes } from './task-routes.js';
@@ -84,6 +87,9 @@ export function buildApp(options: ApiOptions): FastifyInstance {
   admitCallers(app, options);
 
   addTaskRoutes(app, tasks, runtime);
+  addListRoutes(app, tasks, runtime);
+  addQueueRoutes(app, tasks, runtime);
+  addEventRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
   return app;
 }

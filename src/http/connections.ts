@@ -30,6 +30,10 @@ export class Connections {
     this.#closing = true;
     const arrived = [...this.#asked].filter(({ complete }) => complete);
     const busy = new Set(arrived.map(({ socket }) => socket));
-    for (const socket of this.#open) if (!busy.has(socket)) socket.destroySoon();
+    for (const socket of this.#open) {
+      if (busy.has(socket)) continue;
+      this.#open.delete(socket); // Ended once: with every request that ends this is gone through again.
+      socket.destroySoon();
+    }
   }
 }

@@ -4,7 +4,7 @@ import { ClaimkeeperError, limits } from '../domain/index.js';
 import { delay, type Runtime } from '../runtime/index.js';
 
 /** An answer that is overdue: a write may have been made, a read not. */
-export type Overdue = 'OUTCOME_UNKNOWN' | 'ZOOKEEPER_UNAVAILABLE';
+export type Overdue = 'OUTCOME_UNKNOWN' | 'ZOOKEEPER_UNAVAILABLE' | 'REDIS_UNAVAILABLE';
 
 /** @throws ClaimkeeperError `overdue` when `work` has not ended within `limits.requestMsMax`; it goes on, and nobody waits for it */
 export async function withDeadline<T>({ clock }: Runtime, work: Promise<T>, overdue: Overdue): Promise<T> {

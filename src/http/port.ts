@@ -9,6 +9,7 @@ import type {
   TaskId,
   TaskRecord,
 } from '../domain/index.js';
+import type { OverviewService } from './overview-port.js';
 
 export type SubmitOutcome =
   | {
@@ -21,7 +22,7 @@ export type SubmitOutcome =
     }
   | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
 
-export interface TaskService {
+export interface TaskService extends OverviewService {
   /** Inputs as they came, validated by `parseSubmission`. One outcome per input, in order; never rejects for one's fault. */
   submitMany(inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]>;
   get(id: string): Promise<TaskRecord | null>;

@@ -1,10 +1,13 @@
 // queue-guard.ts: the service as a caller may use it: tasks of queues that its key does not cover are refused, whatever the
 // route. Without a key, or with one for all queues, it is the service itself.
 
+import type { FeedItem } from '../delivery/index.js';
 import {
   ClaimkeeperError,
   coversQueue,
+  type FollowInput,
   type Json,
+  type ListInput,
   type Resolution,
   shown,
   type TaskRecord,
@@ -69,6 +72,47 @@ class QueueGuard implements TaskService {
 
   ready(): Readiness {
     return this.#tasks.ready();
+  }
+
+  /** One queue at a time: a cursor over all would tell of tasks that are none of the caller's business. */
+  async list(input: ListInput): ReturnType<TaskService['list']> {
+    if (input.queue === undefined) {
+      throw this.#forbidden('does not cover all queues: name the one to list', 'queue');
+    }
+    this.#assertCovered(input.queue);
+    return this.#tasks.list(input);
+  }
+
+  async queues(): ReturnType<TaskService['queues']> {
+    const { queues, ...rest } = await this.#tasks.queues();
+    return { ...rest, queues: queues.filter(({ queue }) => mayUseQueue(this.#caller, queue)) };
+  }
+
+  async pauseQueue(queue: string): ReturnType<TaskService['pauseQueue']> {
+    this.#assertCovered(queue);
+    return this.#tasks.pauseQueue(queue);
+  }
+
+  async resumeQueue(queue: string): ReturnType<TaskService['resumeQueue']> {
+    this.#assertCovered(queue);
+    return this.#tasks.resumeQueue(queue);
+  }
+
+  async events(input: FollowInput, signal: AbortSignal): ReturnType<TaskService['events']> {
+    if (input.queue !== undefined) this.#assertCovered(input.queue);
+    return this.#covered(await this.#tasks.events(input, signal));
+  }
+
+  async *#covered(feed: AsyncGenerator<FeedItem, void, void>): AsyncGenerator<FeedItem, void, void> {
+    for await (const item of feed) {
+      if (item.kind !== 'event' || mayUseQueue(this.#caller, item.task.queue)) yield item;
+    }
+  }
+
+  /** What is no queue's name is the service's to say. */
+  #assertCovered(queue: unknown): void {
+    if (typeof queue !== 'string' || mayUseQueue(this.#caller, queue)) return;
+    throw this.#forbidden(`does not cover the queue ${shown(queue)}`, 'queue');
   }
 
   /** What is not valid is not this guard's to say: the service says it. */

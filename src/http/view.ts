@@ -80,6 +80,6 @@ export function iso(at: EpochMs): string {
   return new Date(at).toISOString();
 }
 
-function isoOrNull(at: EpochMs | undefined): string | null {
-  return at === undefined ? null : iso(at);
+export function isoOrNull(at: EpochMs | null | undefined): string | null {
+  return at === undefined || at === null ? null : iso(at);
 }

@@ -34,7 +34,10 @@ export async function accept(ctx: LedgerContext, task: Submission, until: Until)
         return again;
     }
   });
-  if (outcome?.kind === 'created') ctx.deliver([hintOf(outcome.record)]);
+  if (outcome?.kind === 'created') {
+    ctx.deliver([hintOf(outcome.record)]);
+    ctx.note([{ record: outcome.record, version: 0 }]);
+  }
   return outcome ?? { kind: 'unavailable', sent };
 }
 

@@ -74,6 +74,7 @@ export async function takeClaim(
     const { outcome, ref, moved, over } = attempt;
     switch (outcome.kind) {
       case 'applied':
+        ctx.note(moved);
         return concluded(candidates, { taken: claimed(attempt, outcome), untried: over });
       case 'notSent':
         return concluded(candidates, { untried: [...moved, ...over] });
@@ -81,6 +82,7 @@ export async function takeClaim(
         options.doubted.add(ref.nonce);
         const found = await readBack(ctx, attempt).finally(() => options.doubted.delete(ref.nonce));
         if (found === null) return concluded(candidates, { doubtful: attempt, untried: over });
+        ctx.note(found.won);
         return concluded(candidates, { taken: found, untried: [...found.left, ...over] });
       }
       case 'refused':

@@ -7,6 +7,7 @@ import {
   type Held,
   type Hint,
   hintOf,
+  type News,
   type TaskId,
   type TaskRecord,
 } from '../domain/index.js';
@@ -18,6 +19,8 @@ export type LedgerContext = {
   readonly commits: Commits;
   /** Told of every task that became due to someone, after the ledger has it (P7); may lose what it is told (P6). */
   readonly deliver: (hints: readonly Hint[]) => void;
+  /** Told of every record that was made, moved or removed, for views; likewise. Never throws and never waits. */
+  readonly note: (news: readonly News[]) => void;
   readonly runtime: Runtime;
 };
 

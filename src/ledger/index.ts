@@ -32,12 +32,14 @@ export {
   keyPath,
   keysPath,
   leaderPath,
+  queuePath,
   recordPath,
   schedulePath,
   schedulesPath,
   treePaths,
   workersPath,
 } from './paths.js';
+export { decodeQueueSetting, type QueueSetting, queueSettings, setPaused } from './queues.js';
 export { isExpired, removeExpired } from './retention.js';
 export {
   type ChangeOutcome,

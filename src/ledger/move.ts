@@ -84,6 +84,7 @@ export async function move(
         return again;
     }
   });
+  if (outcome?.kind === 'moved') ctx.note([outcome.held]);
   return outcome ?? { kind: 'unavailable', sent: sent !== null };
 }
 

@@ -18,6 +18,7 @@ export const leaderPath = '/leader';
 export const breakersPath = '/breakers';
 export const schedulesPath = '/schedules';
 export const keysPath = '/keys';
+export const queuesPath = '/config/queues';
 
 export const recordsPath = '/tasks';
 
@@ -36,6 +37,8 @@ export const treePaths: readonly string[] = [
   breakersPath,
   schedulesPath,
   keysPath,
+  '/config',
+  queuesPath,
 ];
 
 export function bucketPath(bucket: string): string {
@@ -65,6 +68,10 @@ export function claimOfName(worker: WorkerId, name: string): ClaimRef | null {
 
 export function breakerPath(type: Name): string {
   return `${breakersPath}/${type}`;
+}
+
+export function queuePath(queue: Name): string {
+  return `${queuesPath}/${queue}`;
 }
 
 export function schedulePath(id: ScheduleId): string {

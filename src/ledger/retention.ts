@@ -24,5 +24,7 @@ export async function removeExpired(
       }),
     ),
   );
-  return outcomes.filter(({ kind }) => kind === 'applied').length;
+  const removed = held.filter((_, i) => outcomes[i]?.kind === 'applied');
+  ctx.note(removed.map((each) => ({ ...each, gone: true })));
+  return removed.length;
 }

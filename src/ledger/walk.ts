@@ -11,13 +11,14 @@ const bucketsAtOnce = 16;
 
 /**
  * Calls `visit` with up to 64 records each, some at a time, until all were seen or `signal` aborts. Records made meanwhile may
- * be missed.
+ * be missed. Calls `listed` with all ids of a bucket, as they were before its records were visited, when they were.
  * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
  */
 export async function walk(
   ctx: LedgerContext,
   signal: AbortSignal,
   visit: (held: readonly Held[]) => Promise<void> | void,
+  listed: (bucket: string, ids: readonly TaskId[]) => Promise<void> | void = () => undefined,
 ): Promise<void> {
   const buckets = (await ctx.session.children(recordsPath)) ?? [];
   for (let first = 0; first < buckets.length; first += bucketsAtOnce) {
@@ -33,6 +34,9 @@ export async function walk(
       }
     };
     await Promise.all(Array.from({ length: requestsAtOnce }, visitSome));
-    if (signal.aborted) return;
+    for (const [i, bucket] of some.entries()) {
+      if (signal.aborted) return;
+      await listed(bucket, (lists[i] ?? []) as TaskId[]);
+    }
   }
 }

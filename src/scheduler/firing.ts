@@ -132,6 +132,7 @@ export class Firing {
         entry.next = shot.complete ? decision.next : this.#ctx.runtime.clock.now();
         entry.present.clear();
         this.#tellSkipped(entry, decision);
+        this.#note(shot);
         return this.#hint(id, shot);
       case 'refused':
         return this.#refused(entry, shot, outcome.index);
@@ -166,7 +167,10 @@ export class Firing {
     for (const { held, cursor } of this.#timetable.entries()) {
       const shot = this.#doubts.get(held.schedule.id);
       if (shot === undefined || cursor === null) continue;
-      if (cursor.cursor.through === shot.cursor.through) this.#hint(held.schedule.id, shot);
+      if (cursor.cursor.through === shot.cursor.through) {
+        this.#note(shot);
+        this.#hint(held.schedule.id, shot);
+      }
       this.#doubts.delete(held.schedule.id);
     }
   }
@@ -190,6 +194,11 @@ export class Firing {
   #hint(id: ScheduleId, shot: Shot): void {
     this.#doubts.delete(id);
     if (shot.creates.size > 0) this.#ctx.deliver([...shot.creates.values()].map(hintOf));
+  }
+
+  /** Only of what has certainly been made: a view must not show a task that is not there. */
+  #note(shot: Shot): void {
+    this.#ctx.note([...shot.creates.values()].map((record) => ({ record, version: 0 })));
   }
 
   /** The first of a run: a schedule that overlaps itself may do so at every tick. */

@@ -1,5 +1,6 @@
 // reconcile.ts: one pass over the ledger that mends what events missed: tasks that wait without a delivery, claims whose
-// loss no leader saw, finished records past their dedup window. Owns what such a pass decides; its pace is scheduler.ts.
+// loss no leader saw, finished records past their dedup window, what the read model has missed. Owns what such a pass decides;
+// its pace is scheduler.ts.
 //
 // Deliveries are made when all is read, for those first that have waited longest: were it in the order of the walk, Redis
 // losing its data again and again would starve those that come late in it.
@@ -22,6 +23,7 @@ import {
   walk,
   wantsDelivery,
 } from '../ledger/index.js';
+import { dropStale, showAll, type ViewPort } from './view-repair.js';
 
 /** What the pass needs of Redis; the delivery layer's Deliveries fits. */
 export interface DeliveryPort {
@@ -34,6 +36,7 @@ export interface DeliveryPort {
     entries: readonly { readonly id: TaskId; readonly json: string }[],
     ttlMs: number,
   ): Promise<void>;
+  readonly view: ViewPort;
 }
 
 export type ReconcileOptions = {
@@ -46,7 +49,14 @@ export type ReconcileOptions = {
   readonly onOrphan: (record: TaskRecord) => void;
 };
 
-export type ReconcileReport = { records: number; redelivered: number; orphans: number; removed: number };
+export type ReconcileReport = {
+  records: number;
+  redelivered: number;
+  orphans: number;
+  removed: number;
+  /** Tasks that the read model still showed, although they had left the ledger. */
+  stale: number;
+};
 
 type Undelivered = { readonly hint: Hint; readonly since: number };
 
@@ -61,7 +71,7 @@ export async function reconcile(
   deliveries: DeliveryPort,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
-  const report: ReconcileReport = { records: 0, redelivered: 0, orphans: 0, removed: 0 };
+  const report: ReconcileReport = { records: 0, redelivered: 0, orphans: 0, removed: 0, stale: 0 };
   const pending = new Map<Name, Promise<Set<TaskId>>>();
   const pendingOf = (queue: Name): Promise<Set<TaskId>> => {
     const known = pending.get(queue) ?? deliveries.pending(queue);
@@ -69,7 +79,7 @@ export async function reconcile(
     return known;
   };
   const found: Undelivered[] = [];
-  await walk(ctx, options.signal, async (helds) => {
+  const visit = async (helds: readonly Held[]): Promise<void> => {
     report.records += helds.length;
     found.push(...(await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf)));
     const orphans = await orphansOf(
@@ -78,8 +88,13 @@ export async function reconcile(
     );
     orphans.forEach(options.onOrphan);
     report.orphans += orphans.length;
+    await showAll(ctx, deliveries.view, helds);
     report.removed += await retire(ctx, deliveries, helds, options);
-  });
+  };
+  const listed = async (bucket: string, ids: readonly TaskId[]): Promise<void> => {
+    report.stale += await dropStale(ctx, deliveries.view, bucket, ids);
+  };
+  await walk(ctx, options.signal, visit, listed);
   report.redelivered = await deliver(ctx, deliveries, found, options.signal);
   return report;
 }

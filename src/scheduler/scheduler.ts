@@ -145,7 +145,8 @@ export class Scheduler implements Service {
     const message = rebuild
       ? 'Redis had lost its data: deliveries rebuilt from the ledger'
       : 'ledger reconciled';
-    if (rebuild || report.redelivered + report.orphans + report.removed > 0) log.info(report, message);
+    const { redelivered, orphans, removed, stale } = report;
+    if (rebuild || redelivered + orphans + removed + stale > 0) log.info(report, message);
   }
 
   /** Repeats `task`, with a pause after each end of it, until `signal` aborts. A failure is logged and tried again. */

@@ -1,4 +1,6 @@
+export { PausableSource } from './pausable.js';
 export type { Ending } from './run.js';
+export type { Delivery, Source } from './source.js';
 export {
   type BreakerPolicy,
   defineTask,
@@ -8,4 +10,4 @@ export {
   type TaskTypeOptions,
   type VerifyVerdict,
 } from './task-type.js';
-export { type Delivery, type Source, Worker, type WorkerEvents, type WorkerOptions } from './worker.js';
+export { Worker, type WorkerEvents, type WorkerOptions } from './worker.js';

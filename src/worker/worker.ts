@@ -25,21 +25,9 @@ import { Gate } from './gate.js';
 import { Hold } from './hold.js';
 import { type Ending, Run } from './run.js';
 import { Slots } from './slots.js';
+import type { Delivery, Source } from './source.js';
 import type { TaskType } from './task-type.js';
 import { verify } from './verify.js';
-
-/** A delivery, as a worker needs it. */
-export type Delivery = {
-  readonly ids: readonly TaskId[];
-  readonly redelivered: boolean;
-  done(): Promise<void>;
-  giveBack(ids: readonly TaskId[], delayMs: number): Promise<void>;
-};
-
-/** Where the deliveries of one queue come from. */
-export interface Source extends Service {
-  take(signal?: AbortSignal): Promise<Delivery | null>;
-}
 
 export type WorkerOptions = {
   readonly id: WorkerId;
@@ -226,7 +214,7 @@ export class Worker implements Service {
       if (!(await this.#slots.available(this.#ctx.runtime.clock, 60_000, signal))) continue;
       const delivery = await source.take(signal);
       if (delivery === null) continue;
-      const placed = this.#place(delivery).finally(() => placing.delete(placed));
+      const placed = this.#place(delivery, source).finally(() => placing.delete(placed));
       placing.add(placed);
       if (placing.size >= placementsMax) await Promise.race(placing);
     }
@@ -234,11 +222,11 @@ export class Worker implements Service {
   }
 
   /** Starts what finds a free slot soon, and gives the rest to others. */
-  async #place(delivery: Delivery): Promise<void> {
+  async #place(delivery: Delivery, source: Source): Promise<void> {
     const { runtime } = this.#ctx;
     let left: readonly TaskId[] = [...new Set(delivery.ids)];
     try {
-      while (left.length > 0 && this.#gate.isOpen) {
+      while (left.length > 0 && this.#gate.isOpen && source.paused !== true) {
         if (!(await this.#slots.available(runtime.clock, holdMsMax, this.#stopping.signal))) break;
         const reserved = this.#slots.take(left.length);
         const batch = left.slice(0, reserved);

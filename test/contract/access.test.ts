@@ -13,10 +13,12 @@ import {
   keyScopes,
   keyText,
   parseKeyId,
+  type TaskSummary,
 } from '../../src/domain/index.js';
 import { buildApp } from '../../src/http/app.js';
 import { requireScopes } from '../../src/http/scope.js';
 import { type Clock, silentLogger, systemRandom } from '../../src/runtime/index.js';
+import { eventually } from '../support/eventually.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
 const secret = 's'.repeat(43);
@@ -27,6 +29,12 @@ function keyWith(more: Partial<ApiKey> = {}): ApiKey {
   const hash = hashOfSecret(secret);
   const scopes = [...keyScopes];
   return { id, name: 'k', hash, scopes, queues: ['*'], createdAt: twinNow, expiresAt: null, ...more };
+}
+
+function summaryOf(task: string): object {
+  const times = { acceptedAt: twinNow, startedAt: null, finishedAt: null };
+  const rest = { attempt: 1, errorCode: null, replays: 0, worker: null };
+  return { id: task, type: 't', state: 'waiting', ...times, ...rest };
 }
 
 type Here = {
@@ -219,6 +227,37 @@ describe('a key for some queues', () => {
       ]);
     }
     expect([...service.tasks.keys()]).toEqual(['m']);
+  });
+
+  test('lists, counts, pauses and follows them, and no other', async () => {
+    const { ask, app, service } = here(forMail);
+    const summary = { ...summaryOf('m'), queue: 'mail-eu' } as TaskSummary;
+    const foreign = { ...summaryOf('b'), queue: 'bank' } as TaskSummary;
+    service.summaries = [summary, foreign];
+    const event = { kind: 'event', id: '1-0', at: twinNow, from: null } as const;
+    service.feed = [
+      { ...event, task: foreign },
+      { ...event, id: '2-0', task: summary },
+    ];
+    for (const url of ['/v1/tasks', '/v1/tasks?queue=bank']) {
+      expect((await ask('GET', url, presented)).json()).toMatchObject({
+        code: 'QUEUE_FORBIDDEN',
+        field: 'queue',
+      });
+    }
+    expect((await ask('GET', '/v1/tasks?queue=mail-eu', presented)).statusCode).toBe(200);
+    const { queues } = (await ask('GET', '/v1/queues', presented)).json();
+    expect(queues.map(({ queue }: { queue: string }) => queue)).toEqual(['mail-eu']);
+    for (const act of ['pause', 'resume']) {
+      expect((await ask('POST', `/v1/queues/bank/${act}`, presented)).statusCode).toBe(403);
+      expect((await ask('POST', `/v1/queues/mail-eu/${act}`, presented)).statusCode).toBe(200);
+    }
+    const following = ask('GET', '/v1/events', presented);
+    await eventually(() => expect(service.following).toBe(1), { what: 'the stream has begun' });
+    await app.close();
+    const { body } = await following;
+    expect(body).toContain('2-0');
+    expect(body).not.toContain('bank');
   });
 
   test('of a batch each task is judged for itself, in order', async () => {

@@ -310,7 +310,7 @@ describe('GET /v1/tasks/:id and replay', () => {
     [`/v1/tasks/${'x'.repeat(10_000)}`, 'TASK_ID_INVALID'],
     ['/v1/tasks/', 'TASK_ID_INVALID'],
     ['/v1/tasks/a/b', 'ROUTE_NOT_FOUND'],
-    ['/v1/tasks', 'ROUTE_NOT_FOUND'],
+    ['/v1', 'ROUTE_NOT_FOUND'],
     ['/', 'ROUTE_NOT_FOUND'],
   ] as const)('GET %s is %s', async (url, code) => {
     const { send } = here();

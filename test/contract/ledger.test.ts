@@ -57,7 +57,7 @@ async function join(world: World): Promise<Party> {
   const commits = new Commits(peer.session, generation, world.runtime.clock);
   const deliver = (more: readonly Hint[]): void => void hints.push(...more);
   return {
-    ctx: { session: peer.session, commits, deliver, runtime: world.runtime },
+    ctx: { session: peer.session, commits, deliver, note: () => undefined, runtime: world.runtime },
     peer,
     generation,
     hints,

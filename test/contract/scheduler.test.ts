@@ -15,6 +15,7 @@ import {
 } from '../../src/ledger/index.js';
 import { ClaimsMonitor } from '../../src/scheduler/claims-monitor.js';
 import { type DeliveryPort, reconcile } from '../../src/scheduler/reconcile.js';
+import { blankView } from '../support/blank-view.js';
 import { join, moves, type Party, recordOf, signalled, spoil, submit, withMethods } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { memoryWorld } from '../support/memory-world.js';
@@ -37,6 +38,7 @@ const emptyRedis: DeliveryPort = {
   writeMarker: async () => undefined,
   flush: async () => undefined,
   putHistory: async () => undefined,
+  view: blankView,
 };
 
 describe.each([

@@ -240,7 +240,7 @@ export class Stage {
       await session.connected(30_000);
       await generation.prove();
       const commits = new Commits(session, generation, runtime.clock);
-      await act({ session, commits, deliver: () => undefined, runtime });
+      await act({ session, commits, deliver: () => undefined, note: () => undefined, runtime });
     } finally {
       generation.close();
       await session.close();

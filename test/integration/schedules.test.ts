@@ -12,6 +12,7 @@ import { bucketPath, buckets } from '../../src/ledger/paths.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { Scheduler } from '../../src/scheduler/index.js';
 import type { DeliveryPort } from '../../src/scheduler/reconcile.js';
+import { blankView } from '../support/blank-view.js';
 import { join } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
@@ -150,6 +151,7 @@ const nothingThere: DeliveryPort = {
   writeMarker: async () => undefined,
   flush: async () => undefined,
   putHistory: async () => undefined,
+  view: blankView,
 };
 
 test('schedulers whose session ends, whose reply is lost or who are cut off at the tick: every tick has one task', async () => {

@@ -118,7 +118,8 @@ export class Machine {
       (options) => this.#halt(options),
       (send) => mutation.commit?.(send, role, this.client, this.clock) ?? send,
     );
-    this.ctx = { session, commits, deliver: redis.outbox(this.runtime), runtime: this.runtime };
+    const deliver = redis.outbox(this.runtime);
+    this.ctx = { session, commits, deliver, note: () => undefined, runtime: this.runtime };
   }
 
   get whole(): boolean {

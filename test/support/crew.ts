@@ -151,6 +151,7 @@ export async function join(
   world: World,
   deliver: LedgerContext['deliver'],
   wrap: (session: Session) => Session = (session) => session,
+  note: LedgerContext['note'] = () => undefined,
 ): Promise<Party> {
   const peer = await world.open();
   const session = wrap(peer.session);
@@ -158,7 +159,7 @@ export async function join(
   const generation = new Generation(session, world.runtime);
   await generation.prove();
   const commits = new FaultyCommits(session, generation, world.runtime.clock);
-  return { peer, generation, commits, ctx: { session, commits, deliver, runtime: world.runtime } };
+  return { peer, generation, commits, ctx: { session, commits, deliver, note, runtime: world.runtime } };
 }
 
 /** A session with some of its methods replaced. */

@@ -13,12 +13,13 @@ import {
   type TaskRecord,
 } from '../../src/domain/index.js';
 import type { Readiness, SubmitOutcome, TaskService } from '../../src/http/index.js';
+import { OverviewTwin } from './overview-twin.js';
 
 export const twinNow = Date.UTC(2026, 0, 2, 3, 4, 5, 6) as EpochMs;
 const dedupUntil = (twinNow + 86_400_000) as EpochMs;
 
 /** Keeps submissions in a map; tells the same from other content as the ledger does. */
-export class TaskServiceTwin implements TaskService {
+export class TaskServiceTwin extends OverviewTwin implements TaskService {
   readonly tasks = new Map<TaskId, Submission>();
   failure: unknown = null;
   readiness: Readiness = { ready: true, zookeeper: 'connected', redis: 'ready' };

@@ -1,0 +1,112 @@
+// list-commands.ts: the commands that list tasks and queues, and pause queues, through the API.
+
+import { type Command, Option } from 'commander';
+import { limits, states } from '../domain/index.js';
+import { type Config, type Flags, systemClock } from '../runtime/index.js';
+import { ApiClient, type ListReply, type QueuesReply } from './api-client.js';
+import { addSettings, examples, wholeNumber } from './flags.js';
+import { addOutput, formatOf, type OutputFlags, tableOf } from './output.js';
+import type { Terminal } from './terminal.js';
+
+type ListFlags = Flags &
+  OutputFlags & {
+    readonly state?: string;
+    readonly queue?: string;
+    readonly type?: string;
+    readonly errorCode?: string;
+    readonly acceptedAfter?: string;
+    readonly acceptedBefore?: string;
+    readonly limit?: number;
+    readonly cursor?: string;
+  };
+
+export function addLists(root: Command, config: (flags: Flags) => Config, terminal: Terminal): void {
+  const client = ({ api }: Flags): ApiClient => new ApiClient(config({ api }).api, systemClock);
+
+  const list = root
+    .command('list')
+    .description('Lists tasks, newest first')
+    .addOption(new Option('--state <state>', 'only tasks in this state').choices(states))
+    .option('--queue <name>', 'only tasks of this queue')
+    .option('--type <name>', 'only tasks of this type')
+    .option('--error-code <code>', 'only tasks whose last attempt ended with this error')
+    .option('--accepted-after <time>', 'only tasks accepted then or later, ISO 8601 with an offset')
+    .option('--accepted-before <time>', 'only tasks accepted earlier than that')
+    .option(
+      '--limit <n>',
+      `tasks of one page, 1 to ${limits.listTasksMax} (default: 50)`,
+      wholeNumber(1, limits.listTasksMax),
+    )
+    .option('--cursor <cursor>', 'the page after another one, which named this cursor')
+    .action(async ({ api, output, ...filter }: ListFlags) => {
+      const query = Object.entries(filter).map(([name, value]) => [name, String(value)]);
+      const page = await client({ api }).list(Object.fromEntries(query));
+      if (formatOf(output, terminal) === 'json') terminal.print(JSON.stringify(page, null, 2));
+      else printTasks(page, terminal);
+    });
+  addOutput(list);
+  addSettings(list, ['api']);
+  examples(list, [
+    'claimkeeper list --state uncertain',
+    'claimkeeper list --queue mail --error-code HANDLER_FAILED --limit 10 -o json',
+  ]);
+  addQueues(root, client, terminal);
+}
+
+function addQueues(root: Command, client: (flags: Flags) => ApiClient, terminal: Terminal): void {
+  const queues = root
+    .command('queues')
+    .description('Shows queues with their counts; pauses and resumes them')
+    .action(async (flags: Flags & OutputFlags) => {
+      const reply = await client(flags).queues();
+      if (formatOf(flags.output, terminal) === 'json') terminal.print(JSON.stringify(reply, null, 2));
+      else printQueues(reply, terminal);
+    });
+  addOutput(queues);
+  addSettings(queues, ['api']);
+  examples(queues, ['claimkeeper queues', 'claimkeeper queues pause mail', 'claimkeeper queues resume mail']);
+
+  for (const act of ['pause', 'resume'] as const) {
+    const command = queues
+      .command(act)
+      .description(
+        act === 'pause'
+          ? 'No worker takes tasks of the queue any more; those that run go on'
+          : 'Lets the queue go on',
+      )
+      .argument('<name>', "the queue's name")
+      // The command above has the same flag, and takes it wherever it stands.
+      .action(async (name: string, _flags: Flags, command: Command) => {
+        const { api } = command.optsWithGlobals<Flags>();
+        terminal.print(JSON.stringify(await client({ api }).steerQueue(name, act)));
+      });
+    addSettings(command, ['api']);
+    examples(command, [`claimkeeper queues ${act} mail`]);
+  }
+}
+
+function printTasks({ tasks, cursor, rebuilding }: ListReply, terminal: Terminal): void {
+  const rows = tasks.map(({ id, state, type, queue, attempt, acceptedAt, errorCode }) => [
+    ...[id, state, type, queue, attempt],
+    ...[acceptedAt, errorCode],
+  ]);
+  terminal.print(tableOf(['ID', 'STATE', 'TYPE', 'QUEUE', 'ATTEMPT', 'ACCEPTED', 'ERROR'], rows));
+  if (cursor !== null) terminal.say(`more: --cursor ${cursor}`);
+  sayRebuilding(rebuilding, terminal);
+}
+
+function printQueues({ queues, rebuilding }: QueuesReply, terminal: Terminal): void {
+  const rows = queues.map(({ queue, counts, oldestDueMs, paused }) => [
+    queue,
+    ...states.map((state) => counts[state]),
+    oldestDueMs === null ? null : `${(oldestDueMs / 1_000).toFixed(1)} s`,
+    paused ? 'paused' : null,
+  ]);
+  const head = ['QUEUE', ...states.map((state) => state.toUpperCase()), 'DUE SINCE', 'PAUSED'];
+  terminal.print(tableOf(head, rows));
+  sayRebuilding(rebuilding, terminal);
+}
+
+function sayRebuilding(rebuilding: boolean, terminal: Terminal): void {
+  if (rebuilding) terminal.say('Redis has lost its data and is being filled again: tasks may be missing');
+}

@@ -1,0 +1,13 @@
+// access.ts: how the parts of the delivery layer reach Redis over the connection that they share (deliveries.ts).
+
+import type { Redis } from 'ioredis';
+
+export type RedisAccess = {
+  readonly redis: Redis;
+  /** Before the name of every key. */
+  readonly prefix: string;
+  /** Whether Redis can be reached now, as far as is known. */
+  available(): boolean;
+  /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
+  ask<T>(question: () => Promise<T>): Promise<T>;
+};

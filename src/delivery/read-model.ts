@@ -1,0 +1,296 @@
+// read-model.ts: a view of the ledger for lists and counts. It decides nothing (P6): it may lag behind, be lost, and is rebuilt
+// from the ledger by the scheduler's pass (scheduler/view-repair.ts). Owns how tasks are found in it; how they come into it is
+// news.ts, line.ts and read-model-script.ts.
+
+import type { ChainableCommander } from 'ioredis';
+import {
+  bucketOf,
+  cursorAt,
+  type EpochMs,
+  type Filter,
+  type Held,
+  type ListQuery,
+  limits,
+  type Name,
+  type News,
+  type State,
+  states,
+  type TaskId,
+  type TaskSummary,
+} from '../domain/index.js';
+import type { Runtime } from '../runtime/index.js';
+import type { RedisAccess } from './access.js';
+import { EventLog } from './event-log.js';
+import { idOfMember, memberOf, type Stamp, stampOf, summaryIn, type Word, wordOf } from './line.js';
+import { NewsDesk } from './news.js';
+import { readModelScript } from './read-model-script.js';
+
+export type TaskPage = {
+  /** Newest first. */
+  readonly tasks: readonly TaskSummary[];
+  /** Where the next page begins; null: there is none. A page may be shorter than its limit and have a next one all the same. */
+  readonly cursor: string | null;
+};
+
+export type QueueCounts = {
+  readonly queue: Name;
+  readonly counts: Readonly<Record<State, number>>;
+  /** Since when the longest waiting of those that are due could have run; null: none is due. */
+  readonly oldestDueSince: EpochMs | null;
+};
+
+/** An entry of the view, and which word it shows. */
+export type Shown = { readonly id: TaskId; readonly stamp: Stamp };
+
+type Member = string;
+
+export class ReadModel {
+  readonly events: EventLog;
+  readonly #access: RedisAccess;
+  readonly #news: NewsDesk;
+
+  constructor(access: RedisAccess, runtime: Runtime) {
+    this.#access = access;
+    this.#news = new NewsDesk(
+      { ready: () => access.available(), send: (words) => this.#write(words) },
+      runtime,
+    );
+    this.events = new EventLog(access, `${access.prefix}events`, runtime.clock);
+  }
+
+  /** Words given up since the start: the buffer was full, or Redis refused them. */
+  get dropped(): number {
+    return this.#news.dropped;
+  }
+
+  /** Never throws and never waits: words leave in batches. While Redis is away they are kept, up to `limits.viewBufferMax`. */
+  note(news: readonly News[]): void {
+    this.#news.note(news);
+  }
+
+  /** Redis is back. */
+  wake(): void {
+    this.#news.wake();
+  }
+
+  /** Resolves once all that was noted was written or dropped; while Redis is away, that is when it is back. */
+  flush(): Promise<void> {
+    return this.#news.flush();
+  }
+
+  close(): void {
+    this.#news.close();
+  }
+
+  // For those who look.
+
+  /**
+   * The newest tasks that `query` is about. Tasks that are accepted meanwhile do not move the pages that follow.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  list(query: ListQuery): Promise<TaskPage> {
+    return this.#access.ask(async () => {
+      const keys = await this.#cheapest(query);
+      const pageSize = Math.max(query.limit + 1, 100);
+      const tasks: TaskSummary[] = [];
+      let before = upperBound(query);
+      for (let scanned = 0; scanned < limits.listScanMax; scanned += pageSize) {
+        const members = await this.#members(keys, before, lowerBound(query), pageSize);
+        for (const summary of await this.#summaries(members.map(idOfMember))) {
+          if (summary === null || !fits(summary, query)) continue;
+          const last = tasks.at(-1);
+          if (last !== undefined && tasks.length === query.limit) return { tasks, cursor: cursorAt(last) };
+          tasks.push(summary);
+        }
+        const last = members.at(-1);
+        if (last === undefined || members.length < pageSize) return { tasks, cursor: null };
+        before = `(${last}`;
+      }
+      return { tasks, cursor: cursorAt(placeIn(before)) };
+    });
+  }
+
+  /**
+   * Of every queue that has tasks.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  queues(now: EpochMs): Promise<QueueCounts[]> {
+    return this.#access.ask(async () => {
+      const names = (await this.#access.redis.smembers(this.#key('queues'))).sort() as Name[];
+      const asked = this.#access.redis.multi();
+      for (const name of names) {
+        for (const state of states) asked.zcard(this.#in(name, state));
+        asked.zrange(this.#key(`due:${name}`), 0, 0, 'WITHSCORES');
+      }
+      const replies = names.length === 0 ? [] : await answers(asked);
+      const perQueue = states.length + 1;
+      return names.map((queue, i) => {
+        const own = replies.slice(i * perQueue, (i + 1) * perQueue);
+        const [, score] = own[states.length] as string[];
+        const due = score === undefined ? null : Number(score);
+        return {
+          queue,
+          counts: Object.fromEntries(states.map((state, n) => [state, own[n]])) as Record<State, number>,
+          oldestDueSince: due === null || due > now ? null : (due as EpochMs),
+        };
+      });
+    });
+  }
+
+  // For the reconciler.
+
+  /**
+   * Shows records as they were read. Names those of which the view has a newer word, which it keeps.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  async show(held: readonly Held[]): Promise<readonly Shown[]> {
+    const found = await this.#write(held.map((each) => wordOf(each, 'found')));
+    const newer: Shown[] = [];
+    for (let i = 0; i < found.length; i += 2)
+      newer.push({ id: found[i] as TaskId, stamp: found[i + 1] as Stamp });
+    return newer;
+  }
+
+  /**
+   * Shows a record instead of `newer`, as long as that is the view's word.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  async replace(held: Held, newer: Shown): Promise<void> {
+    await this.#write([wordOf(held, 'instead', newer.stamp)]);
+  }
+
+  /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
+  idsIn(bucket: string): Promise<TaskId[]> {
+    return this.#access.ask(
+      async () => (await this.#access.redis.hkeys(this.#key(`line:${bucket}`))) as TaskId[],
+    );
+  }
+
+  /**
+   * What the view's words about `ids` are; null: it has none.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  async stampsOf(ids: readonly TaskId[]): Promise<(Shown | null)[]> {
+    const lines = await this.#access.ask(() => this.#lines(ids));
+    return ids.map((id, i) => {
+      const line = lines[i] ?? null;
+      return line === null ? null : { id, stamp: stampOf(line) };
+    });
+  }
+
+  /**
+   * Removes entries whose words are still these, or older.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  async drop(entries: readonly Shown[]): Promise<void> {
+    const gone = (entry: Shown): Word => ({
+      how: 'gone',
+      bucket: bucketOf(entry.id),
+      id: entry.id,
+      line: entry.stamp,
+      instead: '',
+    });
+    await this.#write(entries.map(gone));
+  }
+
+  async #write(words: readonly Word[]): Promise<string[]> {
+    if (words.length === 0) return [];
+    const { redis, prefix } = this.#access;
+    const args = words.flatMap(({ how, bucket, id, line, instead }) => [how, bucket, id, line, instead]);
+    const run = (): Promise<unknown> => redis.eval(readModelScript, 1, prefix, limits.eventsKept, ...args);
+    return (await this.#access.ask(run)) as string[];
+  }
+
+  /** The indexes that together hold every task that fits, and the fewest others. */
+  async #cheapest(filter: Filter): Promise<readonly string[]> {
+    const choices: (readonly string[])[] = [];
+    if (filter.queue !== null || filter.state !== null) {
+      const queues =
+        filter.queue === null ? await this.#access.redis.smembers(this.#key('queues')) : [filter.queue];
+      const wanted = filter.state === null ? states : [filter.state];
+      choices.push(queues.flatMap((queue) => wanted.map((state) => this.#in(queue as Name, state))));
+    }
+    if (filter.type !== null) choices.push([this.#key(`type:${filter.type}`)]);
+    if (filter.errorCode !== null) choices.push([this.#key(`error:${filter.errorCode}`)]);
+    const [first = [this.#key('tasks')]] = choices;
+    if (choices.length < 2) return first;
+    const sizes = await Promise.all(choices.map((keys) => this.#sizeOf(keys)));
+    return choices[sizes.indexOf(Math.min(...sizes))] ?? first;
+  }
+
+  async #sizeOf(keys: readonly string[]): Promise<number> {
+    const asked = this.#access.redis.pipeline();
+    for (const key of keys) asked.zcard(key);
+    return keys.length === 0 ? 0 : ((await answers(asked)) as number[]).reduce((sum, size) => sum + size, 0);
+  }
+
+  /** In one step, so that a task which moves from one index to another is neither missed nor met twice. */
+  async #members(keys: readonly string[], before: string, from: string, count: number): Promise<Member[]> {
+    if (keys.length === 0) return [];
+    const asked = this.#access.redis.multi();
+    for (const key of keys) asked.zrevrangebylex(key, before, from, 'LIMIT', 0, count);
+    const members = ((await answers(asked)) as Member[][]).flat();
+    return keys.length === 1 ? members : members.sort(descending).slice(0, count);
+  }
+
+  async #summaries(ids: readonly TaskId[]): Promise<(TaskSummary | null)[]> {
+    const lines = await this.#lines(ids);
+    return ids.map((id, i) => {
+      const line = lines[i] ?? null;
+      return line === null ? null : summaryIn(id, line);
+    });
+  }
+
+  async #lines(ids: readonly TaskId[]): Promise<(string | null)[]> {
+    if (ids.length === 0) return [];
+    const asked = this.#access.redis.pipeline();
+    for (const id of ids) asked.hget(this.#key(`line:${bucketOf(id)}`), id);
+    return (await answers(asked)) as (string | null)[];
+  }
+
+  #in(queue: Name, state: State): string {
+    return this.#key(`in:${queue}:${state}`);
+  }
+
+  #key(name: string): string {
+    return `${this.#access.prefix}${name}`;
+  }
+}
+
+function fits(task: TaskSummary, { state, queue, type, errorCode }: Filter): boolean {
+  return (
+    (state === null || task.state === state) &&
+    (queue === null || task.queue === queue) &&
+    (type === null || task.type === type) &&
+    (errorCode === null || task.errorCode === errorCode)
+  );
+}
+
+function upperBound({ after, acceptedBefore }: ListQuery): string {
+  const bounds = [
+    ...(after === null ? [] : [`(${memberOf(after.acceptedAt, after.id)}`]),
+    ...(acceptedBefore === null ? [] : [`(${memberOf(acceptedBefore, '')}`]),
+  ];
+  return bounds.sort()[0] ?? '+';
+}
+
+function lowerBound({ acceptedAfter }: ListQuery): string {
+  return acceptedAfter === null ? '-' : `[${memberOf(acceptedAfter, '')}`;
+}
+
+function placeIn(before: string): { readonly acceptedAt: EpochMs; readonly id: TaskId } {
+  const member = before.slice(1);
+  return { acceptedAt: Number.parseInt(member, 10) as EpochMs, id: idOfMember(member) };
+}
+
+function descending(a: Member, b: Member): number {
+  return a < b ? 1 : a > b ? -1 : 0;
+}
+
+/** @throws Error the first that a command was answered with */
+async function answers(asked: ChainableCommander): Promise<unknown[]> {
+  return ((await asked.exec()) ?? []).map(([error, value]) => {
+    if (error !== null) throw error;
+    return value;
+  });
+}
