@@ -12,6 +12,7 @@ import {
   type Session,
 } from '../../src/coordination/index.js';
 import { type Runtime, silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { withMethods } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 
 const runtime: Runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
@@ -100,6 +101,31 @@ describe('on the memory twin', () => {
     const later = party.commits.commit([set('stale', 1)], { lane: 'write', session: readIn });
     expect(await later).toMatchObject({ kind: 'notSent' });
     expect((await operator.read('/record'))?.data.toString()).toBe('since');
+  });
+
+  test('a session that is lost while its process makes the first generation is followed by one that may write', async () => {
+    const ensemble = new MemoryEnsemble(systemClock);
+    const client = ensemble.open({ timeoutMs }, runtime);
+    await client.connected(10_000);
+    const first = client.sessionId;
+    const session = withMethods(client, {
+      write: async (ops) => {
+        const outcome = await client.write(ops);
+        if (client.sessionId === first && first !== null) {
+          ensemble.expire(first);
+          await eventually(
+            () => expect([client.state, client.sessionId === first]).toEqual(['connected', false]),
+            {
+              what: 'another session',
+            },
+          );
+        }
+        return outcome;
+      },
+    });
+    const party = await join(session);
+    await proven(party);
+    expect((await write(party, '/n')).kind).toBe('applied');
   });
 
   test('writes that are answered while the generation is being proven do not look like a step back', async () => {

@@ -9,5 +9,6 @@ export const regressions: readonly (readonly [seed: number, what: string])[] = [
     7112,
     'a readoption whose word came late set its run back to an attempt that was over, and it was run again',
   ],
+  [13_701, 'a session lost while the first generation was being made: the next one was never proven'],
   [7304, 'a process that was still starting when all was stopped'],
 ];
