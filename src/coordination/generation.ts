@@ -86,8 +86,7 @@ export class Generation {
     const seenBefore = this.#held?.zxidSeen ?? 0n; // Writes answered from here on may be newer than the sync.
     try {
       const zxid = await this.#session.sync();
-      const node =
-        (await this.#session.read(generationPath, this.#onChange)) ?? (await this.#createIfNew());
+      const node = (await this.#session.read(generationPath, this.#onChange)) ?? (await this.#createIfNew());
       if (this.#session.sessionId !== session) return await this.#proveNow(); // A new session meanwhile: it is to be proven.
       this.#compare(node, { zxid, seenBefore }, session);
     } catch (error) {

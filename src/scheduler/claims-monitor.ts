@@ -5,7 +5,8 @@
 // session timeout, so that it was seen before it goes. Claims that came and went between two looks ended well.
 //
 // Every scheduler looks, and only the leader acts: whoever is elected next knows of the claims that went while nobody led.
-// A claim counts as gone only within the session in which it was seen to stand: another session's server may lag behind.
+// A claim counts as gone only within the session in which it was seen to stand: another session's server may lag behind. One
+// that stands again, as after a restore, is not gone.
 
 import type { SessionId, WriteOp } from '../coordination/index.js';
 import type { ClaimRef, MonotonicMs, TaskId, TaskRecord, WorkerId } from '../domain/index.js';
@@ -63,6 +64,7 @@ export class ClaimsMonitor {
     if (onFleet !== undefined) await this.#watchFleet(onFleet);
     const { seen, empty } = await this.#list();
     if (this.#ctx.session.sessionId !== sessionId) return; // Seen by two sessions, and so by neither.
+    for (const { ref } of seen.values()) this.#gone.delete(ref.nonce);
     for (const [path, claim] of this.#standing) {
       if (seen.has(path)) continue;
       this.#standing.delete(path);
