@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os';
 import {
+  type CommitStats,
   Commits,
   confirmRestore,
   ensureTree,
@@ -17,6 +18,7 @@ import {
   ClaimkeeperError,
   decodeRecord,
   type EpochMs,
+  type FleetMember,
   type Held,
   type Json,
   type Name,
@@ -38,6 +40,7 @@ import {
   accept,
   cancel,
   claimsStanding,
+  Endings,
   type LedgerContext,
   readHeld,
   recordPath,
@@ -72,20 +75,11 @@ export type SubmitManyOutcome =
   | ({ readonly kind: 'created' | 'same' } & Submitted)
   | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
 
-/** A worker process as the fleet knows it. */
-export type FleetMember = {
-  readonly id: WorkerId;
-  /** Of the host it runs on. */
-  readonly pid: number;
-  readonly host: string;
-  readonly queues: readonly Name[];
-  readonly types: readonly Name[];
-  readonly concurrency: number;
-  readonly startedAt: EpochMs;
-  /** Its ZooKeeper session: a new one after an expiry. */
-  readonly session: string;
-  /** What it has claimed now. */
-  readonly tasks: readonly TaskId[];
+export type Stats = {
+  /** Group commit: transactions go to ZooKeeper in multis. */
+  readonly commits: Readonly<CommitStats>;
+  /** Deliveries that were given up; the reconciler repeats them. */
+  readonly deliveriesDropped: number;
 };
 
 export type Readiness = {
@@ -138,6 +132,7 @@ export class Claimkeeper {
   readonly #deliveries: Deliveries;
   readonly #runtime: Runtime;
   readonly #ctx: LedgerContext;
+  readonly #endings: Endings;
   readonly #services = new Set<Service>();
   #closed: Promise<void> | null = null;
 
@@ -155,6 +150,7 @@ export class Claimkeeper {
     this.#runtime = runtime;
     const deliver = deliveries.deliver.bind(deliveries);
     this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, runtime };
+    this.#endings = new Endings(this.#ctx);
     this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
   }
 
@@ -192,6 +188,15 @@ export class Claimkeeper {
   async #readSynced(id: TaskId): Promise<Held | null> {
     await this.#session.sync();
     return readHeld(this.#ctx, id);
+  }
+
+  /**
+   * Resolves once the task has ended (completed, failed, cancelled, uncertain), or is not in the ledger, or `signal` aborts:
+   * {@link get} tells which.
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `ZOOKEEPER_UNAVAILABLE`
+   */
+  async untilEnded(id: string, signal: AbortSignal): Promise<void> {
+    await this.#endings.until(parseTaskId(id), signal);
   }
 
   /** What a running task's attempt last said of how far it is; null: nothing, or Redis is away. */
@@ -261,6 +266,11 @@ export class Claimkeeper {
    */
   confirmRestore(held: readonly string[]): Promise<string> {
     return confirmRestore(this.#session, held, this.#runtime);
+  }
+
+  /** Counters of the life of this connection. */
+  stats(): Stats {
+    return { commits: { ...this.#ctx.commits.stats }, deliveriesDropped: this.#deliveries.dropped };
   }
 
   ready(): Readiness {

@@ -1,15 +1,17 @@
 export {
   Claimkeeper,
   connect,
-  type FleetMember,
   type Readiness,
+  type Stats,
   type SubmitManyOutcome,
   type Submitted,
 } from './claimkeeper.js';
 export {
   ClaimkeeperError,
+  type CreatedSchedule,
   type ErrorCode,
   errorRegistry,
+  type FleetMember,
   type Json,
   type Misfire,
   NonRetryable,
@@ -17,6 +19,8 @@ export {
   RetryAfter,
   type RetryPolicy,
   type ScheduleInput,
+  type SchedulePage,
+  type ScheduleView,
   type SkipReason,
   type State,
   type SubmissionInput,
@@ -24,7 +28,7 @@ export {
 } from './domain/index.js';
 export type { ConnectOptions, WorkerSettings } from './options.js';
 export { createLogger, type Logger } from './runtime/index.js';
-export type { CreatedSchedule, Schedules, ScheduleView } from './schedules.js';
+export type { Schedules } from './schedules.js';
 export {
   type BreakerPolicy,
   defineTask,

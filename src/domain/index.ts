@@ -1,5 +1,6 @@
 export type { Brand, EpochMs, MonotonicMs } from './brand.js';
 export { ClaimkeeperError, type ErrorCode, errorRegistry, NonRetryable, RetryAfter } from './errors.js';
+export type { FleetMember } from './fleet.js';
 export {
   bucketOf,
   type Name,
@@ -31,7 +32,7 @@ export {
   states,
   type TaskRecord,
 } from './record.js';
-export { parseResolution, type Resolution } from './resolution.js';
+export { parseResolution, type Resolution, resolutionSchema } from './resolution.js';
 export { defaultRetryPolicy, type RetryPolicy, retryDelayMs } from './retry.js';
 export {
   type Cursor,
@@ -51,11 +52,13 @@ export {
   type SkipReason,
   sameContent,
   scheduleFormat,
+  scheduleSchema,
   taskOfTick,
   tickId,
   tickOf,
   ticksOf,
 } from './schedule.js';
+export type { CreatedSchedule, SchedulePage, ScheduleView } from './schedule-view.js';
 export {
   defaultPolicy,
   type Json,
@@ -67,5 +70,6 @@ export {
   resolvePolicy,
   type Submission,
   type SubmissionInput,
+  submissionSchema,
 } from './task.js';
 export { type Move, type RecordEvent, type Refusal, table, transition, type Verdict } from './transitions.js';

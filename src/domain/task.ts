@@ -84,7 +84,8 @@ const policyShape = {
 /** Schema of a policy on its own, as a task type gives it. */
 export const policySchema = z.strictObject(policyShape);
 
-const submissionSchema = z.strictObject({
+/** What an input is held to first; `unknown` is looked at by a parser of its own. */
+export const submissionSchema = z.strictObject({
   id: z.unknown(),
   type: z.unknown(),
   queue: z.unknown().optional(),
