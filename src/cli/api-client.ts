@@ -1,116 +1,118 @@
-// api-client.ts: the API from the outside. Owns requests and the reading of answers; what is asked belongs to the commands.
+// api-client.ts: the API as the commands ask it: the package's own client, with the errors and exit codes of a command line.
 
+import {
+  type Accepted,
+  ClaimkeeperApiError,
+  ClaimkeeperClient,
+  type Outcomes,
+  type Resolution,
+  type Schedule,
+  type ScheduleChange,
+  type ScheduleDefinition,
+  type Submission,
+  type Task,
+  type TicksAsked,
+  type Worker,
+} from '../client/index.js';
 import {
   ClaimkeeperError,
   type ErrorCode,
   errorRegistry,
-  limits,
+  parseScheduleId,
   parseTaskId,
-  type Resolution,
 } from '../domain/index.js';
-import type { Problem, TaskView } from '../http/index.js';
-import type { Clock } from '../runtime/index.js';
 
-export type SubmitReply =
-  | {
-      readonly kind: 'created' | 'same';
-      readonly id: string;
-      readonly state: string;
-      readonly dedupUntil: string;
-    }
-  | { readonly kind: 'refused'; readonly error: Problem };
+export type SubmitReply = Outcomes['outcomes'][number];
 
-/** The API answers within `limits.requestMsMax`, be it with an error; the rest is for the way. */
-const answerMsMax = limits.requestMsMax + 5_000;
-
+/** Inputs as they came: what is valid, the API says. Nothing is asked twice: whoever runs a command sees why, and decides. */
 export class ApiClient {
-  readonly #base: URL;
-  readonly #clock: Clock;
+  readonly #client: ClaimkeeperClient;
 
-  constructor(base: string, clock: Clock) {
-    this.#base = new URL(base.endsWith('/') ? base : `${base}/`);
-    this.#clock = clock;
+  constructor(url: string) {
+    this.#client = new ClaimkeeperClient({ url, retry: { attempts: 1 } });
   }
 
   /** At most `limits.batchTasksMax`; one reply each, in order. Repeating it does no harm: the ids tell. */
-  async submit(inputs: readonly unknown[]): Promise<readonly SubmitReply[]> {
-    const { outcomes } = (await this.#ask('POST', 'v1/tasks/batch', { tasks: inputs })) as {
-      outcomes: readonly SubmitReply[];
-    };
-    return outcomes;
+  submit(inputs: readonly unknown[]): Promise<readonly SubmitReply[]> {
+    return told(this.#client.submitMany(inputs as readonly Submission[]));
   }
 
-  async get(id: string): Promise<TaskView> {
-    return (await this.#ask('GET', `v1/tasks/${encodeURIComponent(parseTaskId(id))}`)) as TaskView;
+  async get(id: string): Promise<Task> {
+    return told(this.#client.get(parseTaskId(id)));
   }
 
-  replay(id: string): Promise<TaskView> {
-    return this.#act(id, 'replay');
+  /** Once it has ended, or after `seconds`. */
+  async wait(id: string, seconds: number): Promise<Task> {
+    return told(this.#client.wait(parseTaskId(id), { seconds }));
   }
 
-  cancel(id: string): Promise<TaskView> {
-    return this.#act(id, 'cancel');
+  async replay(id: string): Promise<Task> {
+    return told(this.#client.replay(parseTaskId(id)));
   }
 
-  resolve(id: string, resolution: Resolution): Promise<TaskView> {
-    return this.#act(id, 'resolve', resolution);
+  async cancel(id: string): Promise<Task> {
+    return told(this.#client.cancel(parseTaskId(id)));
   }
 
-  async #act(id: string, act: string, body?: unknown): Promise<TaskView> {
-    const path = `v1/tasks/${encodeURIComponent(parseTaskId(id))}/${act}`;
-    return (await this.#ask('POST', path, body)) as TaskView;
+  async resolve(id: string, resolution: Resolution): Promise<Task> {
+    return told(this.#client.resolve(parseTaskId(id), resolution));
   }
 
-  /** @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE` */
-  async #ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<unknown> {
-    const url = new URL(path, this.#base);
-    const overdue = new AbortController();
-    const timer = this.#clock.after(answerMsMax, () => overdue.abort(), { keepAlive: true });
-    try {
-      const sent =
-        body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-      const response = await fetch(url, { method, signal: overdue.signal, ...sent });
-      return answerOf(url, response.status, await response.text());
-    } catch (error) {
-      if (error instanceof ClaimkeeperError) throw error;
-      const why = overdue.signal.aborted ? `no answer within ${answerMsMax} ms` : causeOf(error);
-      throw unreachable(url, why, error);
-    } finally {
-      timer.cancel();
-    }
+  workers(): Promise<readonly Worker[]> {
+    return told(this.#client.workers());
+  }
+
+  schedules(): Promise<readonly Schedule[]> {
+    return told(all(this.#client.schedules.list()));
+  }
+
+  async schedule(id: string): Promise<Schedule> {
+    return told(this.#client.schedules.get(parseScheduleId(id)));
+  }
+
+  createSchedule(definition: object): Promise<Schedule> {
+    return told(this.#client.schedules.create(definition as ScheduleDefinition));
+  }
+
+  async updateSchedule(id: string, change: object, revision: string | undefined): Promise<Schedule> {
+    return told(this.#client.schedules.update(parseScheduleId(id), change as ScheduleChange, revision));
+  }
+
+  async removeSchedule(id: string, revision: string | undefined): Promise<void> {
+    return told(this.#client.schedules.remove(parseScheduleId(id), revision));
+  }
+
+  async actOnSchedule(id: string, act: 'pause' | 'resume'): Promise<Schedule> {
+    return told(this.#client.schedules[act](parseScheduleId(id)));
+  }
+
+  async runSchedule(id: string, key: string | undefined): Promise<Accepted> {
+    return told(this.#client.schedules.run(parseScheduleId(id), key));
+  }
+
+  async nextTicks(id: string, asked: TicksAsked): Promise<readonly string[]> {
+    return told(this.#client.schedules.next(parseScheduleId(id), asked));
+  }
+
+  previewTicks(definition: object, asked: TicksAsked): Promise<readonly string[]> {
+    return told(this.#client.schedules.preview(definition as ScheduleDefinition, asked));
   }
 }
 
-function answerOf(url: URL, status: number, text: string): unknown {
-  const answer = parseJson(text);
-  if (typeof answer !== 'object' || answer === null)
-    throw unreachable(url, `it answered ${status} without JSON`);
-  if (status < 400) return answer;
-  const { code, detail, field } = answer as Partial<Problem>;
-  if (code === undefined || !Object.hasOwn(errorRegistry, code)) {
-    throw unreachable(url, `it answered ${status}, and not as the API does`);
-  }
-  throw new ClaimkeeperError(code as ErrorCode, String(detail), field === undefined ? {} : { field });
-}
-
-function unreachable(url: URL, why: string, cause?: unknown): ClaimkeeperError {
-  return new ClaimkeeperError('API_UNREACHABLE', `no answer from the API at ${url.origin}: ${why}`, {
-    cause,
-  });
-}
-
-/** fetch says only that it failed; why is in the cause. */
-function causeOf(error: unknown): string {
-  const { cause, message } = error as { cause?: { code?: string; message?: string }; message?: string };
-  return cause?.code ?? cause?.message ?? message ?? String(error);
-}
-
-function parseJson(text: string): unknown {
+/** @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE` */
+async function told<T>(call: Promise<T>): Promise<T> {
   try {
-    return JSON.parse(text);
-  } catch {
-    return null;
+    return await call;
+  } catch (error) {
+    if (!(error instanceof ClaimkeeperApiError)) throw error;
+    const { message, field } = error;
+    const code: ErrorCode = Object.hasOwn(errorRegistry, error.code) ? error.code : 'API_UNREACHABLE';
+    throw new ClaimkeeperError(code, message, { cause: error, ...(field === undefined ? {} : { field }) });
   }
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
 }

@@ -3,9 +3,11 @@
 import { Command } from 'commander';
 import { type Config, type Flags, resolveConfig } from '../runtime/index.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp, type Result } from './exit.js';
+import { addSchedules } from './schedule-commands.js';
 import { addRepair, addServing } from './serving-commands.js';
 import { addAsking } from './task-commands.js';
 import type { Terminal } from './terminal.js';
+import { addWorkers } from './worker-commands.js';
 
 /** Runs one command line (without the program's own name); resolves with the exit code. Never rejects. */
 export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<ExitCode> {
@@ -39,6 +41,8 @@ function program(version: string, terminal: Terminal, result: Result): Command {
   addServing(root, config, terminal);
   addRepair(root, config, terminal);
   addAsking(root, config, terminal, result);
+  addSchedules(root, config, terminal);
+  addWorkers(root, config, terminal);
   return root;
 }
 

@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { limits, type Resolution } from '../domain/index.js';
-import { type Config, type Flags, systemClock } from '../runtime/index.js';
+import type { Config, Flags } from '../runtime/index.js';
 import { ApiClient } from './api-client.js';
 import type { Result } from './exit.js';
 import { addSettings, examples, wholeNumber } from './flags.js';
@@ -23,7 +23,7 @@ export function addAsking(
   terminal: Terminal,
   result: Result,
 ): void {
-  const client = (flags: Flags): ApiClient => new ApiClient(config(flags).api, systemClock);
+  const client = (flags: Flags): ApiClient => new ApiClient(config(flags).api);
   const show = (value: unknown): void => terminal.print(JSON.stringify(value, null, 2));
 
   const submit = root
@@ -74,9 +74,17 @@ export function addAsking(
     .command('get')
     .description('Shows a task with its attempts')
     .argument('<id>', "the task's id")
-    .action(async (id: string, flags: Flags) => show(await client(flags).get(id)));
+    .option(
+      '--wait [seconds]',
+      `first wait for it to end, up to so long (default: ${limits.waitSecondsMax})`,
+      wholeNumber(1, limits.timeoutMsMax / 1_000),
+    )
+    .action(async (id: string, { wait, ...flags }: Flags & { readonly wait?: number | true }) => {
+      const seconds = wait === true ? limits.waitSecondsMax : wait;
+      show(await (seconds === undefined ? client(flags).get(id) : client(flags).wait(id, seconds)));
+    });
   addSettings(get, ['api']);
-  examples(get, ['claimkeeper get welcome:17']);
+  examples(get, ['claimkeeper get welcome:17', 'claimkeeper get welcome:17 --wait 60']);
 
   addActs(root, client, show);
 }

@@ -5,11 +5,18 @@ import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ClaimkeeperError, limits, shown } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
+import { addDocumentRoutes } from './document-routes.js';
 import { addHealthRoutes } from './health-routes.js';
 import { parseBody } from './json.js';
+import { Methods } from './methods.js';
+import { Metrics } from './metrics.js';
+import { addMetricsRoutes } from './metrics-routes.js';
+import { refuseUnknownQuery } from './parameters.js';
 import type { TaskService } from './port.js';
 import { asClaimkeeperError, ofParser, problemOf, problemType, retryAfterSeconds } from './problem.js';
+import { addScheduleRoutes } from './schedule-routes.js';
 import { addTaskRoutes } from './task-routes.js';
+import { addWorkerRoutes } from './worker-routes.js';
 
 export type ApiOptions = {
   readonly tasks: TaskService;
@@ -60,19 +67,36 @@ export function buildApp({ tasks, runtime }: ApiOptions): FastifyInstance {
     async (_: FastifyRequest, text: string) => parseBody(text),
   );
   app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
-  app.setNotFoundHandler((request, reply) => {
-    const message = `there is no ${request.method} ${shown(request.url)}`;
-    return sendProblem(new ClaimkeeperError('ROUTE_NOT_FOUND', message), reply);
+  const methods = new Methods(app);
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const allow = methods.of(url);
+    if (allow === null) {
+      return sendProblem(
+        new ClaimkeeperError('ROUTE_NOT_FOUND', `there is no ${method} ${shown(url)}`),
+        reply,
+      );
+    }
+    reply.header('allow', allow);
+    if (method === 'OPTIONS') return reply.code(204).send();
+    const message = `${shown(url)} does not take ${method}: it takes ${allow}`;
+    return sendProblem(new ClaimkeeperError('METHOD_NOT_ALLOWED', message), reply);
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
     refuseWithoutHost(request);
     refuseForeignPage(request);
+    refuseUnknownQuery(request);
   });
   answerWhatNodeWouldNot(app);
 
-  addTaskRoutes(app, tasks, runtime);
+  const metrics = new Metrics(tasks);
+  metrics.watch(app);
+  addTaskRoutes(app, tasks, runtime, (outcomes) => metrics.count(outcomes));
+  addScheduleRoutes(app, tasks.schedules, runtime);
+  addWorkerRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
+  addMetricsRoutes(app, metrics);
+  addDocumentRoutes(app);
   return app;
 }
 

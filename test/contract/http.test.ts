@@ -26,8 +26,10 @@ import {
   silentLogger,
   systemRandom,
 } from '../../src/runtime/index.js';
+import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
+checkEveryAnswer();
 const now = twinNow;
 
 /** Its timers go off at once when it is `hasty`: deadlines are over before anything is done. */
@@ -310,7 +312,7 @@ describe('GET /v1/tasks/:id and replay', () => {
     [`/v1/tasks/${'x'.repeat(10_000)}`, 'TASK_ID_INVALID'],
     ['/v1/tasks/', 'TASK_ID_INVALID'],
     ['/v1/tasks/a/b', 'ROUTE_NOT_FOUND'],
-    ['/v1/tasks', 'ROUTE_NOT_FOUND'],
+    ['/v1/tasks', 'METHOD_NOT_ALLOWED'],
     ['/', 'ROUTE_NOT_FOUND'],
   ] as const)('GET %s is %s', async (url, code) => {
     const { send } = here();
@@ -367,16 +369,17 @@ describe('GET /v1/tasks/:id and replay', () => {
 });
 
 describe('failures behind the API', () => {
-  test.each(['ZOOKEEPER_UNAVAILABLE', 'OUTCOME_UNKNOWN', 'REDIS_UNAVAILABLE'] as const)(
-    '%s is 503 and says when to ask again',
-    async (code) => {
-      const { send, service } = here();
-      service.failure = new ClaimkeeperError(code, 'no quorum');
-      const response = await send('GET', '/v1/tasks/a');
-      expectProblem(response, code);
-      expect(response.headers['retry-after']).toMatch(/^\d+$/);
-    },
-  );
+  test.each([
+    ['ZOOKEEPER_UNAVAILABLE', 'GET', '/v1/tasks/a'],
+    ['REDIS_UNAVAILABLE', 'GET', '/v1/tasks/a'],
+    ['OUTCOME_UNKNOWN', 'POST', '/v1/tasks'],
+  ] as const)('%s is 503 and says when to ask again', async (code, method, url) => {
+    const { send, service } = here();
+    service.failure = new ClaimkeeperError(code, 'no quorum');
+    const response = await send(method, url, method === 'POST' ? welcome : undefined);
+    expectProblem(response, code);
+    expect(response.headers['retry-after']).toMatch(/^\d+$/);
+  });
 
   test('a failure that asking again does not mend has no Retry-After', async () => {
     const { send, service } = here();

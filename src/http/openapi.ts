@@ -1,0 +1,41 @@
+// openapi.ts: the API as one OpenAPI 3.1 document. Owns how its parts are put together; what the routes are is in the files
+// of their nouns.
+
+import { type JsonSchema, type Operation, operation } from './openapi-parts.js';
+import { scheduleOperations } from './openapi-schedules.js';
+import { schemas } from './openapi-schemas.js';
+import { serviceOperations } from './openapi-service.js';
+import { taskOperations } from './openapi-tasks.js';
+
+export type OpenApiDocument = {
+  readonly openapi: string;
+  readonly info: JsonSchema;
+  readonly tags: readonly JsonSchema[];
+  readonly paths: Readonly<Record<string, Readonly<Record<string, JsonSchema>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, JsonSchema>> };
+};
+
+const operations = { ...taskOperations, ...scheduleOperations, ...serviceOperations };
+
+export function openApiDocument(): OpenApiDocument {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Claimkeeper',
+      version: '1',
+      summary: 'A task scheduler for work that must not run twice.',
+      description:
+        'Errors are RFC 9457 problems: `code` keeps its meaning for ever, `field` names what was wrong, `retryable` says whether the same request may succeed later. Times are ISO 8601 in UTC. A path that takes other methods answers 405 with `Allow`.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    tags: ['Tasks', 'Schedules', 'Service'].map((name) => ({ name })),
+    paths: Object.fromEntries(
+      Object.entries(operations).map(([path, methods]) => [path, described(methods)]),
+    ),
+    components: { schemas: schemas() },
+  };
+}
+
+function described(methods: Readonly<Record<string, Operation>>): Readonly<Record<string, JsonSchema>> {
+  return Object.fromEntries(Object.entries(methods).map(([method, of]) => [method, operation(method, of)]));
+}
