@@ -83,12 +83,12 @@ function ofNoOperation(
   operations: object | undefined,
   { status, headers, body }: Pick<Answer, 'status' | 'headers' | 'body'>,
 ): string[] {
-  if (operations !== undefined && headers.allow === undefined && status !== 403 && status !== 400) {
+  const early = [400, 403, 413, 415]; // Before anybody looks at the method.
+  if (operations !== undefined && headers.allow === undefined && !early.includes(status)) {
     return [`${at}: there is no Allow`];
   }
   if (status === 204) return body === '' ? [] : [`${at}: it has a body`];
-  const known = operations === undefined ? [404, 403, 400] : [405, 403, 400, 404];
-  return known.includes(status)
+  return [...early, operations === undefined ? 404 : 405].includes(status)
     ? bodyViolations(at, ['components', 'schemas', 'Problem'], body)
     : [`${at}: no such answer is described`];
 }
