@@ -57,10 +57,20 @@ import {
   type WorkerSettings,
   workerSchema,
 } from './options.js';
-import { createLogger, type Runtime, type Service, systemClock, systemRandom } from './runtime/index.js';
+import {
+  createLogger,
+  type Runtime,
+  type Service,
+  systemClock,
+  systemRandom,
+  within,
+} from './runtime/index.js';
 import { Scheduler } from './scheduler/index.js';
 import { Schedules } from './schedules.js';
 import { type TaskType, Worker } from './worker/index.js';
+
+/** By so much a submit may be overdue whose outcome is about to be known. */
+const lateMsMax = 100;
 
 export type Submitted = {
   readonly id: TaskId;
@@ -322,7 +332,14 @@ export class Claimkeeper {
 
   async #accept(task: Submission): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
     if (this.#generation.halted) throw this.#unavailable(task.id, false);
-    return this.#outcomeOf(task.id, await accept(this.#ctx, task, this.#until()));
+    return this.#outcomeOf(task.id, await this.#acceptInTime(task));
+  }
+
+  /** What is on its way to a server that does not answer is not waited for: it may be accepted yet. */
+  async #acceptInTime(task: Submission): Promise<AcceptOutcome> {
+    const msMax = this.#options.requestMsMax + lateMsMax;
+    const outcome = await within(this.#runtime.clock, msMax, accept(this.#ctx, task, this.#until()));
+    return outcome === null ? { kind: 'unavailable', sent: true } : outcome.value;
   }
 
   #outcomeOf(id: TaskId, outcome: AcceptOutcome): Submitted & { readonly kind: 'created' | 'same' } {

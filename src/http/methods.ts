@@ -18,15 +18,15 @@ export class Methods {
 
   /** As `Allow` lists them; null: there is no such path. */
   of(url: string): string | null {
-    const path = url.split('?', 1)[0] ?? url;
+    const [path = url] = url.split('?', 1);
     const known = [...this.#known.values()].filter(({ pattern }) => pattern.test(path));
     if (known.length === 0) return null;
     return [...new Set(['OPTIONS', ...known.flatMap(({ methods }) => [...methods])])].sort().join(', ');
   }
 }
 
-/** `/v1/tasks/:id` is any path whose third part is something. */
+/** `/v1/tasks/:id` is any path of three parts whose first are these. */
 function patternOf(url: string): RegExp {
-  const parts = url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : part.replaceAll('.', '\\.')));
+  const parts = url.split('/').map((part) => (part.startsWith(':') ? '[^/]*' : part.replaceAll('.', '\\.')));
   return new RegExp(`^${parts.join('/')}$`);
 }

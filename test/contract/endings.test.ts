@@ -52,7 +52,7 @@ describe.each([
 
   test('a task that another process ends wakes all who wait for it, by one watch', async () => {
     const id = await task();
-    const waits = Array.from({ length: 50 }, () => endings.until(id, never));
+    const waits = Array.from({ length: 50 }, () => endings.until(id, new AbortController().signal));
     await party.ctx.session.sync();
     await cancel(other.ctx, id, until);
     await Promise.all(waits);

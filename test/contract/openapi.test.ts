@@ -109,38 +109,38 @@ const oddity = fc.oneof(
 const taskId = fc.stringMatching(/^[A-Za-z0-9_:@~-][A-Za-z0-9._:@~-]{0,60}$/);
 const name = fc.stringMatching(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}$/);
 const taskFields = {
-  queue: fc.oneof({ weight: 4, arbitrary: name }, oddity),
+  queue: fc.oneof({ weight: 30, arbitrary: name }, oddity),
   payload: fc.jsonValue(),
-  priority: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 1_000 }) }, oddity),
+  priority: fc.oneof({ weight: 30, arbitrary: fc.integer({ min: 0, max: 1_000 }) }, oddity),
   retry: fc.oneof(
-    { weight: 4, arbitrary: fc.record({ attempts: fc.integer({ min: 1, max: 100 }) }) },
+    { weight: 30, arbitrary: fc.record({ attempts: fc.integer({ min: 1, max: 100 }) }) },
     oddity,
   ),
-  timeoutMs: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 86_400_000 }) }, oddity),
-  onInterrupted: fc.oneof({ weight: 4, arbitrary: fc.constantFrom('park', 'verify', 'rerun') }, oddity),
+  timeoutMs: fc.oneof({ weight: 30, arbitrary: fc.integer({ min: 1, max: 86_400_000 }) }, oddity),
+  onInterrupted: fc.oneof({ weight: 30, arbitrary: fc.constantFrom('park', 'verify', 'rerun') }, oddity),
 };
-const submission = fc.record(
-  {
-    id: fc.oneof({ weight: 9, arbitrary: taskId }, oddity),
-    type: fc.oneof({ weight: 9, arbitrary: name }, oddity),
-    ...taskFields,
-    delayMs: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 1_000 }) }, oddity),
-    colour: oddity,
-  },
-  { requiredKeys: ['id', 'type'] },
+const submissionFields = {
+  id: fc.oneof({ weight: 30, arbitrary: taskId }, oddity),
+  type: fc.oneof({ weight: 30, arbitrary: name }, oddity),
+  ...taskFields,
+  delayMs: fc.oneof({ weight: 30, arbitrary: fc.integer({ min: 0, max: 1_000 }) }, oddity),
+};
+const submission = fc.oneof(
+  { weight: 5, arbitrary: fc.record(submissionFields, { requiredKeys: ['id', 'type'] }) },
+  { weight: 1, arbitrary: fc.record({ ...submissionFields, colour: oddity }, { requiredKeys: ['colour'] }) },
 );
 const definition = fc.record(
   {
-    id: fc.oneof({ weight: 9, arbitrary: taskId }, oddity),
+    id: fc.oneof({ weight: 30, arbitrary: taskId }, oddity),
     cron: fc.constantFrom('0 6 * * *', '*/5 * * * * *'),
     task: fc.record({ type: name, ...taskFields }, { requiredKeys: ['type'] }),
-    jitterMs: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 1_000 }) }, oddity),
-    overlap: fc.oneof({ weight: 4, arbitrary: fc.constantFrom('allow', 'skip') }, oddity),
+    jitterMs: fc.oneof({ weight: 30, arbitrary: fc.integer({ min: 0, max: 1_000 }) }, oddity),
+    overlap: fc.oneof({ weight: 30, arbitrary: fc.constantFrom('allow', 'skip') }, oddity),
     misfire: fc.oneof(
-      { weight: 4, arbitrary: fc.record({ policy: fc.constantFrom('skip', 'once') }) },
+      { weight: 30, arbitrary: fc.record({ policy: fc.constantFrom('skip', 'once') }) },
       oddity,
     ),
-    paused: fc.oneof({ weight: 4, arbitrary: fc.boolean() }, oddity),
+    paused: fc.oneof({ weight: 30, arbitrary: fc.boolean() }, oddity),
   },
   { requiredKeys: ['id', 'cron', 'task'] },
 );
@@ -154,9 +154,9 @@ describe('its schemas accept what the parsers do, and nothing else', () => {
         kinds[parsed ? 'yes' : 'no'] += 1;
         expect([input, accepts('Submission', input)]).toEqual([input, parsed]);
       }),
-      { numRuns: 1_000 },
+      { numRuns: 400 },
     );
-    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(50);
+    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(40);
   });
 
   test('of a schedule', () => {
@@ -167,9 +167,9 @@ describe('its schemas accept what the parsers do, and nothing else', () => {
         kinds[parsed ? 'yes' : 'no'] += 1;
         expect([input, accepts('ScheduleDefinition', input)]).toEqual([input, parsed]);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
-    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(50);
+    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(40);
   });
 });
 
@@ -292,7 +292,8 @@ describe('whatever is asked', () => {
     expect(
       violationsOf({ method: 'PUT', url: '/v1/tasks/a', status: 405, headers: type, body })[0],
     ).toContain('Allow');
-    expect(pathOf('/v1/tasks/batch?x=1')).toBe('/v1/tasks/batch');
-    expect(answersSeen()).toBeGreaterThan(1_000);
+    expect(pathOf('POST', '/v1/tasks/batch?x=1')).toBe('/v1/tasks/batch');
+    expect(pathOf('GET', '/v1/tasks/batch')).toBe('/v1/tasks/{id}');
+    expect(answersSeen()).toBeGreaterThan(500);
   });
 });

@@ -28,12 +28,12 @@ type Responses = Readonly<
 /** What is wrong with it; empty: nothing. */
 export function violationsOf({ method, url, status, headers, body }: Answer): string[] {
   const at = `${method} ${url} → ${status}`;
-  const path = pathOf(url);
+  const path = pathOf(method, url);
   const operations = path === undefined ? undefined : document.paths[path];
   const verb = method === 'HEAD' ? 'get' : method.toLowerCase();
   const operation = operations?.[verb];
   if (path === undefined || operation === undefined)
-    return ofNoOperation(at, operations, { status, headers, body });
+    return ofNoOperation(at, operations, { method, status, headers, body });
   const response = (operation.responses as Responses)[status];
   if (response === undefined) return [`${at}: the status is not described: ${body}`];
   const wrong = headerViolations(at, response.headers ?? {}, headers, status);
@@ -66,7 +66,8 @@ export function checkEveryAnswer(): () => number {
 }
 
 /** Of a path of a request, as the document writes it. */
-export function pathOf(url: string): string | undefined {
+export function pathOf(method: string, url: string): string | undefined {
+  const verb = method === 'HEAD' ? 'get' : method.toLowerCase();
   const parts = (url.split('?', 1)[0] ?? '').split('/');
   const fits = (template: string): boolean => {
     const wanted = template.split('/');
@@ -75,18 +76,21 @@ export function pathOf(url: string): string | undefined {
     );
   };
   const found = Object.keys(document.paths).filter(fits);
-  return found.find((template) => !template.includes('{')) ?? found[0];
+  // A path without parameters comes first, unless it does not take the method.
+  found.sort((a, b) => Number(a.includes('{')) - Number(b.includes('{')));
+  return found.find((template) => document.paths[template]?.[verb] !== undefined) ?? found[0];
 }
 
 function ofNoOperation(
   at: string,
   operations: object | undefined,
-  { status, headers, body }: Pick<Answer, 'status' | 'headers' | 'body'>,
+  { method, status, headers, body }: Pick<Answer, 'method' | 'status' | 'headers' | 'body'>,
 ): string[] {
   const early = [400, 403, 413, 415]; // Before anybody looks at the method.
   if (operations !== undefined && headers.allow === undefined && !early.includes(status)) {
     return [`${at}: there is no Allow`];
   }
+  if (method === 'HEAD') return [];
   if (status === 204) return body === '' ? [] : [`${at}: it has a body`];
   return [...early, operations === undefined ? 404 : 405].includes(status)
     ? bodyViolations(at, ['components', 'schemas', 'Problem'], body)
