@@ -180,15 +180,17 @@ describe('whatever is asked', () => {
     { weight: 1, arbitrary: fc.string() },
     { weight: 1, arbitrary: fc.constantFrom('..', '%00', '%zz', 'x'.repeat(200), '%2e%2e') },
   );
-  const bodies = fc.oneof(
-    submission,
-    definition,
-    fc.record({ tasks: fc.array(submission, { maxLength: 5 }) }),
-    fc.record({ as: fc.constantFrom('completed', 'failed', 'lost'), note: fc.string() }),
-    fc.record({ key: fc.string() }),
-    fc.constant(undefined),
-    fc.jsonValue(),
-  );
+  /** By the name of its schema. */
+  const fitting: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
+    KeyedSubmission: submission,
+    Batch: fc.record({ tasks: fc.array(submission, { maxLength: 5 }) }),
+    ScheduleDefinition: definition,
+    ScheduleChange: definition,
+    Resolution: fc.record({ as: fc.constantFrom('completed', 'failed', 'lost'), note: fc.string() }),
+    Run: fc.record({ key: fc.string() }),
+    none: fc.constant(undefined),
+  };
+  const bodies = fc.oneof(...Object.values(fitting), fc.jsonValue());
   const queries = fc.dictionary(
     fc.constantFrom('wait', 'limit', 'cursor', 'count', 'from', 'colour', 'constructor'),
     fc.constantFrom('0', '1', '5', '-1', '31', 'x', '', '2026-01-02T03:04:05Z', 'a'),
@@ -210,14 +212,32 @@ describe('whatever is asked', () => {
   );
   const paths = fc.constantFrom(...Object.keys(document.paths));
   const methods = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS', 'PATCH');
-  const requests = fc.record({
-    path: paths,
-    method: methods,
-    id: ids,
-    query: queries,
-    headers,
-    body: bodies,
-  });
+  const described = fc.constantFrom(
+    ...Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(([method, operation]) => ({
+        path,
+        method: method.toUpperCase(),
+        schema: /"requestBody".*?schemas\/(\w+)"/.exec(JSON.stringify(operation))?.[1] ?? 'none',
+      })),
+    ),
+  );
+  const around = { id: ids, query: queries, headers };
+  const requests = fc.oneof(
+    {
+      weight: 3,
+      arbitrary: described.chain(({ path, method, schema }) =>
+        fc.record({
+          path: fc.constant(path),
+          method: fc.constant(method),
+          id: ids,
+          query: fc.constant({}),
+          headers: fc.constant({}),
+          body: fitting[schema] ?? fc.constant(undefined),
+        }),
+      ),
+    },
+    { weight: 1, arbitrary: fc.record({ path: paths, method: methods, body: bodies, ...around }) },
+  );
 
   test('the answer is described, no defect is met, what is refused names what is wrong, and the service goes on', async () => {
     const { app, service } = appWithRoutes();

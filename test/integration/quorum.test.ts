@@ -131,13 +131,6 @@ test.each(['frozen', 'killed'] as const)(
     const answers = load.submits.filter(({ status }) => status !== 201);
     expect(answers.filter(({ status, retryAfter }) => status !== 503 || retryAfter === null)).toEqual([]);
     expect(answers.filter(({ tookMs }) => tookMs > requestMsMax + slackMs)).toEqual([]);
-    console.log(
-      how,
-      'again after',
-      again.at - servesAt,
-      Math.max(...answers.map((a) => a.tookMs)),
-      load.submits.length,
-    );
     expect(again.at - servesAt).toBeLessThan(acceptedAgainMsMax);
     const acknowledged = load.submits.filter(({ status }) => status === 201).map(({ id }) => id);
     expect(acknowledged.length).toBeGreaterThan(50);
