@@ -110,7 +110,7 @@ export function parseSubmission(input: unknown, now: EpochMs): Submission {
   const task = {
     id: parseTaskId(id),
     type: parseName(type, 'type'),
-    queue: parseName(queue ?? 'default', 'queue'),
+    queue: parseName(queue === undefined ? 'default' : queue, 'queue'),
     payload: parsePayload(payload ?? null),
     priority: priority ?? 0,
     notBefore: dueAt(delayMs, runAt, now),
