@@ -26,7 +26,7 @@ import {
   silentLogger,
   systemRandom,
 } from '../../src/runtime/index.js';
-import { checkEveryAnswer } from '../support/openapi-answers.js';
+import { checkEveryAnswer, violationsOf, violationsOnWire } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
 checkEveryAnswer();
@@ -59,11 +59,15 @@ function here(runtime = testRuntime()): Here {
   return {
     app,
     service,
-    send(method, url, body) {
-      const injected: InjectOptions = { method, url };
-      if (body === undefined) return app.inject(injected);
+    async send(method, url, body) {
       const payload = typeof body === 'string' ? body : JSON.stringify(body);
-      return app.inject({ ...injected, payload, headers: { 'content-type': 'application/json' } });
+      const json = { payload, headers: { 'content-type': 'application/json' } };
+      const injected: InjectOptions = { method, url, ...(body === undefined ? {} : json) };
+      const response = await app.inject(injected);
+      const { statusCode: status, headers } = response;
+      // Some are answered before the application sees them.
+      expect(violationsOf({ method, url, status, headers, body: response.body })).toEqual([]);
+      return response;
     },
   };
 }
@@ -448,7 +452,11 @@ describe('on a socket', () => {
       socket.setEncoding('utf8').on('data', (part: string) => {
         answer += part;
       });
-      socket.on('error', reject).on('close', () => resolve(answer));
+      socket.on('error', reject).on('close', () => {
+        const violations = answer === '' ? [] : violationsOnWire(text, answer);
+        if (violations.length === 0) resolve(answer);
+        else reject(new Error(violations.join('\n')));
+      });
       socket.write(text);
     });
   }

@@ -46,6 +46,19 @@ export function violationsOf({ method, url, status, headers, body }: Answer): st
   return [...wrong, ...bodyViolations(at, pointer, body)];
 }
 
+/** As {@link violationsOf}, of a request and its answer as they were on the wire. */
+export function violationsOnWire(request: string, answer: string): string[] {
+  const [method = '', url = ''] = request.split('\r\n', 1)[0]?.split(' ') ?? [];
+  const [head = '', body = ''] = answer.split('\r\n\r\n', 2);
+  const [statusLine = '', ...lines] = head.split('\r\n');
+  const headers = lines.map((line) => [
+    line.slice(0, line.indexOf(':')).toLowerCase(),
+    line.slice(line.indexOf(':') + 1).trim(),
+  ]);
+  const status = Number(statusLine.split(' ')[1]);
+  return violationsOf({ method, url, status, headers: Object.fromEntries(headers), body });
+}
+
 /** Makes every test of the file fail that saw an answer which the document does not describe. Returns how many were seen. */
 export function checkEveryAnswer(): () => number {
   const violations: string[] = [];
