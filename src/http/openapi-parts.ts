@@ -1,8 +1,8 @@
 // openapi-parts.ts: how an operation of the API is written down in OpenAPI 3.1. Owns what all of them share: the answers that
 // any request may have, and how a problem is described; what the operations are is in the files of their nouns.
 
-import { type ErrorCode, errorRegistry } from '../domain/index.js';
-import { problemType } from './problem.js';
+import { ClaimkeeperError, type ErrorCode, errorRegistry } from '../domain/index.js';
+import { type Problem, problemOf, problemType } from './problem.js';
 import type { Scope } from './scope.js';
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -104,7 +104,14 @@ export function problemAnswer(codes: readonly ErrorCode[]): Described {
     description: codes.map((code) => `\`${code}\`: ${errorRegistry[code].text}`).join(' '),
     ...(retried ? { headers: { 'Retry-After': textHeader('Seconds until another try is worth it') } } : {}),
     content: {
-      [problemType]: { schema: { allOf: [ref('Problem'), { properties: { code: { enum: codes } } }] } },
+      [problemType]: {
+        schema: { allOf: [ref('Problem'), { properties: { code: { enum: codes } } }] },
+        examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code) }])),
+      },
     },
   };
+}
+
+function exampleOf(code: ErrorCode): Problem {
+  return problemOf(new ClaimkeeperError(code, 'what was wrong this time, and what to do'));
 }

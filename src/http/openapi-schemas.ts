@@ -20,18 +20,22 @@ export const taskId: JsonSchema = {
   type: 'string',
   pattern: `^(?!\\.)[${idAlphabet}]{1,${limits.taskIdCharsMax}}$`,
   description: 'Idempotency key: the same id with the same content is the same task',
+  examples: ['welcome:17'],
 };
 export const scheduleId: JsonSchema = {
   type: 'string',
   pattern: `^(?!\\.)[${idAlphabet}]{1,${limits.scheduleIdCharsMax}}$`,
+  examples: ['report'],
 };
 const name: JsonSchema = {
   type: 'string',
   pattern: `^(?!\\.)[${nameAlphabet}]{1,${limits.nameCharsMax}}$`,
+  examples: ['email'],
 };
-const json: JsonSchema = { description: 'Any JSON value' };
+const json: JsonSchema = { description: 'Any JSON value', examples: [{ to: 'ada@example.org' }] };
 const payload: JsonSchema = {
   description: `Any JSON value up to ${limits.payloadBytesMax} bytes, nested up to ${limits.payloadDepthMax} levels`,
+  examples: [{ to: 'ada@example.org' }],
 };
 const text: JsonSchema = { type: 'string' };
 const count: JsonSchema = { type: 'integer', minimum: 0 };
@@ -69,7 +73,11 @@ function taken(schema: z.ZodObject, required: readonly string[], more: Propertie
   return { type: 'object', properties: own, required, additionalProperties: false };
 }
 
-const taskFields: Properties = { type: name, queue: { ...name, default: 'default' }, payload };
+const taskFields: Properties = {
+  type: name,
+  queue: { ...name, default: 'default', examples: ['default'] },
+  payload,
+};
 const policy = z.toJSONSchema(policySchema, { io: 'input' }).properties as Properties;
 
 const submissionFields: Properties = {
@@ -84,7 +92,15 @@ const submissionFields: Properties = {
   },
   runAt: anyTime(`Not before this time: ${moment}. Not together with delayMs`),
 };
-const notBoth: JsonSchema = { not: { required: ['delayMs', 'runAt'] } };
+const submissionRules: JsonSchema = {
+  not: { required: ['delayMs', 'runAt'] },
+  examples: [{ id: 'welcome:17', type: 'email', payload: { to: 'ada@example.org' } }],
+};
+const scheduleExample = {
+  cron: '0 6 * * MON-FRI',
+  timeZone: 'Europe/Berlin',
+  task: { type: 'report', payload: { of: 'yesterday' } },
+};
 
 function definition(required: readonly string[], more: Properties = {}): JsonSchema {
   return taken(scheduleSchema, required, {
@@ -93,6 +109,7 @@ function definition(required: readonly string[], more: Properties = {}): JsonSch
       type: 'string',
       maxLength: limits.cronCharsMax,
       description: 'Five fields, or six with the second first',
+      examples: ['0 6 * * MON-FRI'],
     },
     timeZone: { type: 'string', maxLength: 100, default: 'UTC', description: 'IANA name' },
     task: {
@@ -204,10 +221,10 @@ const problem: JsonSchema = {
 export function schemas(): Readonly<Record<string, JsonSchema>> {
   return {
     State: { enum: states },
-    Submission: { ...taken(submissionSchema, ['id', 'type'], submissionFields), ...notBoth },
+    Submission: { ...taken(submissionSchema, ['id', 'type'], submissionFields), ...submissionRules },
     KeyedSubmission: {
       ...taken(submissionSchema, ['type'], submissionFields),
-      ...notBoth,
+      ...submissionRules,
       description: 'The id may come from Idempotency-Key instead',
     },
     Batch: exactly({
@@ -234,10 +251,16 @@ export function schemas(): Readonly<Record<string, JsonSchema>> {
         description: 'How you know',
       },
     }),
-    ScheduleDefinition: definition(['id', 'cron', 'task']),
-    ScheduleChange: definition(['cron', 'task'], {
-      revision: { ...text, description: 'Only if it is still at that revision' },
-    }),
+    ScheduleDefinition: {
+      ...definition(['id', 'cron', 'task']),
+      examples: [{ id: 'report', ...scheduleExample }],
+    },
+    ScheduleChange: {
+      ...definition(['cron', 'task'], {
+        revision: { ...text, description: 'Only if it is still at that revision' },
+      }),
+      examples: [scheduleExample],
+    },
     Schedule: schedule,
     SchedulePage: exactly({
       schedules: listOf(ref('Schedule')),

@@ -148,6 +148,21 @@ const definition = fc.record(
 );
 
 describe('its schemas accept what the parsers do, and nothing else', () => {
+  test('its own examples are accepted as they are', async () => {
+    const { app } = appWithRoutes();
+    const example = (name: string): object =>
+      (document.components.schemas[name]?.examples as readonly object[])[0] as object;
+    const sent: [string, 'POST' | 'PUT', string][] = [
+      ['KeyedSubmission', 'POST', '/v1/tasks'],
+      ['ScheduleDefinition', 'POST', '/v1/schedules'],
+      ['ScheduleChange', 'PUT', '/v1/schedules/report'],
+    ];
+    for (const [name, method, url] of sent) {
+      const response = await app.inject({ method, url, payload: example(name) });
+      expect([name, response.statusCode < 300, accepts(name, example(name))]).toEqual([name, true, true]);
+    }
+  });
+
   test('of a submission', () => {
     const kinds = { yes: 0, no: 0 };
     fc.assert(
