@@ -23,7 +23,7 @@ export function printAll<Row>(
   if (format === 'json') return printJson(terminal, rows);
   const table = tableWith({ head: columns.map(([head]) => head) });
   for (const row of rows) table.push(columns.map(([, cell]) => textOf(cell(row))));
-  terminal.print(table.toString());
+  terminal.print(linesOf(table));
 }
 
 /** A line for each of its fields. */
@@ -31,7 +31,12 @@ export function printOne(terminal: Terminal, format: Format, value: object): voi
   if (format === 'json') return printJson(terminal, value);
   const table = tableWith({});
   for (const [name, field] of Object.entries(value)) table.push([name, textOf(field)]);
-  terminal.print(table.toString());
+  terminal.print(linesOf(table));
+}
+
+/** Without the blanks that fill the last column. */
+function linesOf(table: Table.Table): string {
+  return table.toString().replaceAll(/ +$/gm, '');
 }
 
 function printJson(terminal: Terminal, value: unknown): void {
