@@ -36,6 +36,9 @@ type Answer =
   | { readonly value: unknown }
   | { readonly error: ClaimkeeperApiError; readonly afterMs: number | null };
 
+/** After a 429 that names no time. */
+const pauseMsMin = 100;
+
 type Texts = AsyncGenerator<string, void, undefined>;
 
 export class Requests {
@@ -63,11 +66,13 @@ export class Requests {
       const answer = await this.#once(call);
       if ('value' in answer) return answer.value;
       const { error, afterMs } = answer;
-      if (error.status === 429 && afterMs !== null && pausedMs + afterMs <= this.#timeoutMs) {
+      if (error.status === 429) {
         // Nothing was done, and nothing is wrong: no attempt.
-        pausedMs += afterMs;
         attempt -= 1;
-        await pause(afterMs);
+        const pauseMs = Math.max(afterMs ?? 0, pauseMsMin);
+        pausedMs += pauseMs;
+        if (pausedMs > this.#timeoutMs) throw error;
+        await pause(pauseMs);
         continue;
       }
       const certain = call.repeatable === true || error.code !== 'OUTCOME_UNKNOWN';

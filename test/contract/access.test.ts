@@ -19,6 +19,7 @@ import { buildApp } from '../../src/http/app.js';
 import { requireScopes } from '../../src/http/scope.js';
 import { type Clock, silentLogger, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { violationsOf } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
 const secret = 's'.repeat(43);
@@ -88,6 +89,16 @@ function gates(options: Parameters<typeof here>[0] = {}): Here & { readonly rout
   return { ...made, routes };
 }
 
+/** What the API's description does not say of an answer. */
+function undescribed(
+  method: string,
+  url: string,
+  { statusCode, headers, body }: LightMyRequestResponse,
+): string[] {
+  const path = url.replaceAll(/:\w+/g, 'x');
+  return violationsOf({ method, url: path, status: statusCode, headers, body });
+}
+
 const subsets = Array.from({ length: 2 ** keyScopes.length }, (_, bits) =>
   keyScopes.filter((_scope, i) => (bits >> i) % 2 === 1),
 );
@@ -103,6 +114,7 @@ describe('every route', () => {
         const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'), presented);
         const admitted = scope === 'open' || scopes.includes(scope as KeyScope);
         expect([method, url, response.statusCode]).toEqual([method, url, admitted ? 299 : 403]);
+        if (!admitted) expect(undescribed(String(method), url, response)).toEqual([]);
         if (admitted || method === 'HEAD') continue;
         const { code, detail } = response.json();
         expect([code, detail]).toEqual(['SCOPE_MISSING', expect.stringContaining(`scope "${scope}"`)]);
@@ -117,6 +129,7 @@ describe('every route', () => {
       expect([method, url, response.statusCode]).toEqual([method, url, config?.scope === 'open' ? 299 : 401]);
       if (response.statusCode !== 401) continue;
       expect(response.headers['www-authenticate']).toBe('Bearer realm="claimkeeper"');
+      expect(undescribed(String(method), url, response)).toEqual([]);
       if (method !== 'HEAD')
         expect(response.json()).toMatchObject({ code: 'KEY_REQUIRED', retryable: false });
     }
@@ -260,6 +273,76 @@ describe('a key for some queues', () => {
     expect(body).not.toContain('bank');
   });
 
+  test('waits for no task of another', async () => {
+    const { ask, service } = here(forMail);
+    for (const task of [bank, mail]) await ask('POST', '/v1/tasks', undefined, task);
+    const refused = await ask('GET', `/v1/tasks/${bank.id}?wait=30`, presented);
+    expect(refused.json()).toMatchObject({ code: 'QUEUE_FORBIDDEN' });
+    expect(undescribed('GET', '/v1/tasks/:id', refused)).toEqual([]);
+    const own = ask('GET', `/v1/tasks/${mail.id}?wait=30`, presented);
+    await eventually(() => expect([...service.waiting.keys()]).toEqual(['m']), { what: 'it waits' });
+    service.end('m', 'completed');
+    expect((await own).json()).toMatchObject({ state: 'completed' });
+  });
+
+  describe('schedules', () => {
+    const times = { cron: '0 6 * * *' };
+    const own = { id: 'own', ...times, task: { type: 't', queue: 'mail-eu' } };
+    const foreign = { id: 'foreign', ...times, task: { type: 't', queue: 'bank' } };
+    const refusal = { code: 'QUEUE_FORBIDDEN', status: 403 };
+
+    test('are made and moved into them, and into no other, the default included', async () => {
+      const { ask, service } = here(forMail);
+      for (const definition of [foreign, { ...foreign, task: { type: 't' } }]) {
+        const response = await ask('POST', '/v1/schedules', presented, definition);
+        expect(response.json()).toMatchObject({ ...refusal, field: 'task.queue' });
+      }
+      expect((await ask('POST', '/v1/schedules', presented, own)).statusCode).toBe(201);
+      const { id: _id, ...moved } = { ...own, task: foreign.task };
+      const response = await ask('PUT', '/v1/schedules/own', presented, moved);
+      expect(response.json()).toMatchObject({ ...refusal, field: 'task.queue' });
+      const { id: _own, ...later } = { ...own, cron: '0 7 * * *' };
+      expect((await ask('PUT', '/v1/schedules/own', presented, later)).statusCode).toBe(200);
+      expect([...service.schedules.held.keys()]).toEqual(['own']);
+    });
+
+    test.each([
+      ['GET', '', undefined],
+      ['GET', '/next', undefined],
+      ['PUT', '', { ...times, task: own.task }],
+      ['POST', '/pause', undefined],
+      ['POST', '/resume', undefined],
+      ['POST', '/run', undefined],
+      ['DELETE', '', undefined],
+    ] as const)('%s …%s of one for another is refused, and nothing is done', async (method, act, body) => {
+      const { ask, service } = here(forMail);
+      for (const definition of [own, foreign]) await ask('POST', '/v1/schedules', undefined, definition);
+      const before = await service.schedules.get('foreign');
+      const response = await ask(method, `/v1/schedules/foreign${act}`, presented, body);
+      expect(response.json()).toMatchObject(refusal);
+      expect(undescribed(method, `/v1/schedules/:id${act}`, response)).toEqual([]);
+      expect(response.body).not.toContain('bank');
+      expect(await service.schedules.get('foreign')).toEqual(before);
+      expect((await ask(method, `/v1/schedules/own${act}`, presented, body)).statusCode).toBeLessThan(300);
+    });
+
+    test('are listed without the others, in whole pages', async () => {
+      const { ask } = here(forMail);
+      for (const n of [1, 2, 3, 4, 5, 6]) {
+        const task = n % 3 === 0 ? own.task : foreign.task;
+        await ask('POST', '/v1/schedules', undefined, { id: `s${n}`, ...times, task });
+      }
+      const page = async (query: string): Promise<unknown[]> => {
+        const { schedules, cursor } = (await ask('GET', `/v1/schedules?${query}`, presented)).json();
+        return [...schedules.map(({ id }: { id: string }) => id), cursor];
+      };
+      expect(await page('limit=1')).toEqual(['s3', 's3']);
+      expect(await page('limit=1&cursor=s3')).toEqual(['s6', 's6']);
+      expect(await page('limit=1&cursor=s6')).toEqual([null]);
+      expect(await page('limit=50')).toEqual(['s3', 's6', null]);
+    });
+  });
+
   test('of a batch each task is judged for itself, in order', async () => {
     const { ask, service } = here(forMail);
     const tasks = [bank, mail, null, { ...mail, id: 'no id' }, { ...bank, id: 'b2' }, { ...mail, id: 'm2' }];
@@ -316,6 +399,7 @@ describe('a rate limit', () => {
     expect(await codes(5)).toEqual([404, 404, 404, 429, 429]);
     const refused = await ask('GET', '/v1/tasks/x');
     expect(refused.json()).toMatchObject({ code: 'RATE_LIMITED', retryable: true, status: 429 });
+    expect(undescribed('GET', '/v1/tasks/:id', refused)).toEqual([]);
     expect(refused.headers['retry-after']).toBe('1');
     expect(refused.headers['content-type']).toContain('application/problem+json');
     time.monotonicMs += 334;

@@ -7,14 +7,14 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ClaimkeeperApiError, ClaimkeeperClient, type ClientOptions } from '../../src/client/index.js';
-import { ClaimkeeperError } from '../../src/domain/index.js';
+import { ClaimkeeperError, type Name, type TaskId } from '../../src/domain/index.js';
 import { createApi } from '../../src/http/index.js';
 import { openApiDocument } from '../../src/http/openapi.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { codeOnly, importsOf, readSources } from '../support/source-text.js';
-import { TaskServiceTwin } from '../support/task-service-twin.js';
+import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 import { typesOf } from '../support/types-of-openapi.js';
 
 checkEveryAnswer();
@@ -230,6 +230,90 @@ describe('a 503 that says when to ask again', () => {
     await service.submitMany([]).catch(() => undefined);
     await expect(client.get('a')).rejects.toMatchObject({ code: 'TASK_NOT_FOUND' });
     expect(asked).toBe(2);
+  });
+});
+
+describe('a 429', () => {
+  const limited = { status: 429, headers: { 'retry-after': '0' }, body: problem('RATE_LIMITED', 429) };
+
+  test('is waited out, and is no attempt', async () => {
+    const { url, asked } = await scripted([limited, limited, limited, limited, accepted]);
+    const client = new ClaimkeeperClient({ url, retry: { attempts: 1 } });
+    expect(await client.submit({ id: 'a', type: 't' })).toMatchObject({ kind: 'created' });
+    expect(asked).toHaveLength(5);
+  });
+
+  test('is given up where it takes longer than an answer may', async () => {
+    const { url, asked } = await scripted([{ ...limited, headers: { 'retry-after': '2' } }]);
+    const client = new ClaimkeeperClient({ url, timeoutMs: 1_000 });
+    await expect(client.get('a')).rejects.toMatchObject({ code: 'RATE_LIMITED', status: 429 });
+    expect(asked).toHaveLength(1);
+  });
+});
+
+describe('lists, queues and events', () => {
+  const task = {
+    ...{ id: 'a' as TaskId, type: 'mail' as Name, queue: 'default' as Name, state: 'failed' as const },
+    ...{ attempt: 1, acceptedAt: twinNow, startedAt: null, finishedAt: null, errorCode: null },
+    ...{ replays: 0, worker: null },
+  };
+
+  test('tasks are listed as asked for, queues are counted, paused and resumed', async () => {
+    const { client, service } = await here();
+    service.summaries = [task];
+    const page = await client.list({ state: 'failed', limit: 5 });
+    expect(page).toMatchObject({ tasks: [{ id: 'a' }], cursor: null, rebuilding: false });
+    expect(service.asked).toEqual([{ state: 'failed', limit: 5 }]);
+    expect(await client.pauseQueue('default')).toMatchObject({ queue: 'default', paused: true });
+    expect((await client.queues()).queues).toMatchObject([{ queue: 'default', paused: true }]);
+    expect(await client.resumeQueue('default')).toMatchObject({ paused: false });
+    await expect(client.pauseQueue('')).rejects.toMatchObject({ code: 'NAME_INVALID', field: 'queue' });
+  });
+
+  test('events come as they are, until nobody reads or it is said to end', async () => {
+    const { client, service } = await here();
+    service.feed = [
+      { kind: 'gap', after: '1-0' },
+      { kind: 'quiet', id: '4-0' },
+      { kind: 'event', id: '5-0', at: twinNow, from: 'running', task },
+    ];
+    const items = [];
+    for await (const item of client.events({ queue: 'default' }, { after: '1-0' })) {
+      items.push(item);
+      if (item.kind === 'event') break;
+    }
+    expect(items).toMatchObject([
+      { kind: 'quiet', id: null },
+      { kind: 'gap' },
+      { kind: 'quiet', id: '4-0' },
+      { kind: 'event', id: '5-0', change: { from: 'running', task: { id: 'a' } } },
+    ]);
+    expect(service.asked).toEqual([{ queue: 'default', after: '1-0' }]);
+    await eventually(() => expect(service.following).toBe(0), { what: 'the request has ended' });
+    const over = new AbortController();
+    for await (const { kind } of client.events({}, { signal: over.signal }))
+      if (kind === 'event') over.abort();
+    await eventually(() => expect(service.following).toBe(0), { what: 'the second has ended, too' });
+  });
+
+  test('a stream that is refused throws as any call does', async () => {
+    const { client } = await here();
+    const refused = client.events({ queue: '.x' }).next();
+    await expect(refused).rejects.toMatchObject({ code: 'NAME_INVALID', status: 422 });
+    const nobody = new ClaimkeeperClient({ url: 'http://127.0.0.1:1' });
+    await expect(nobody.events().next()).rejects.toMatchObject({ code: 'API_UNREACHABLE' });
+  });
+
+  test('a key goes with every request, that of a stream included', async () => {
+    const seen: (string | undefined)[] = [];
+    const answering: typeof fetch = async (_url, { headers } = {}) => {
+      seen.push((headers as Record<string, string>).authorization);
+      return new Response('{"queues":[],"rebuilding":false}');
+    };
+    const client = new ClaimkeeperClient({ url: 'http://a.example', apiKey: 'ck_x', fetch: answering });
+    await client.queues();
+    await client.events().next();
+    expect(seen).toEqual(['Bearer ck_x', 'Bearer ck_x']);
   });
 });
 
