@@ -6,8 +6,9 @@ import { limits } from '../domain/index.js';
 import type { Config, Flags } from '../runtime/index.js';
 import { type ApiClient, apiClient } from './api-client.js';
 import { addSettings, asking, examples, wholeNumber } from './flags.js';
+import type { Format } from './output.js';
 import { addDefinition, type DefinitionFlags, definitionOf, readDefinition } from './schedule-definition.js';
-import { addOutput, type Column, type Format, printAll, printOne } from './table.js';
+import { addOutput, type Column, printAll, printOne } from './table.js';
 import type { Terminal } from './terminal.js';
 
 type Output = { readonly output: Format };

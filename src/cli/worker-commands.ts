@@ -5,7 +5,8 @@ import type { Worker } from '../client/index.js';
 import type { Config, Flags } from '../runtime/index.js';
 import { apiClient } from './api-client.js';
 import { addSettings, asking, examples } from './flags.js';
-import { addOutput, type Column, type Format, printAll } from './table.js';
+import type { Format } from './output.js';
+import { addOutput, type Column, printAll } from './table.js';
 import type { Terminal } from './terminal.js';
 
 const columns: readonly Column<Worker>[] = [
