@@ -38,6 +38,9 @@ function summaryOf(task: string): object {
   return { id: task, type: 't', state: 'waiting', ...times, ...rest };
 }
 
+/** Of whoever is let in at a gate. */
+const admittedStatus = 299;
+
 type Here = {
   readonly app: FastifyInstance;
   readonly service: TaskServiceTwin;
@@ -67,36 +70,32 @@ function here(options: { key?: ApiKey; required?: boolean; perSecond?: number } 
   const runtime = { clock, random: systemRandom, log: silentLogger };
   const app = buildApp({ tasks: service, runtime, access, rateLimitPerSecond: perSecond });
   onTestFinished(() => app.close());
-  const ask: Here['ask'] = (method, url, authorization, body, remoteAddress = '127.0.0.1') => {
+  // Whatever is answered is described, but for what the test's own gates answer.
+  const ask: Here['ask'] = async (method, url, authorization, body, remoteAddress = '127.0.0.1') => {
     const payload = body === undefined ? {} : { payload: body as object };
     const headers = authorization === undefined ? {} : { authorization };
-    return app.inject({ method: method as 'GET', url, headers, remoteAddress, ...payload });
+    const asked = { method: method as 'GET', url, headers, remoteAddress, ...payload };
+    const response = await app.inject(asked);
+    const { statusCode: status, headers: answered } = response;
+    const answer = { method, url, status, headers: answered, body: response.body };
+    if (status !== admittedStatus) expect(violationsOf(answer)).toEqual([]);
+    return response;
   };
   return { app, service, time, book, ask };
 }
 
-/** The application with its routes as they are declared; whoever is admitted to one is answered 299, and nothing is done. */
+/** The application with its routes as they are declared; whoever is admitted to one is answered `admittedStatus`, and nothing is done. */
 function gates(options: Parameters<typeof here>[0] = {}): Here & { readonly routes: RouteOptions[] } {
   const routes: RouteOptions[] = [];
   const onNew = (message: unknown): void => {
     const { fastify } = message as { fastify: FastifyInstance };
     fastify.addHook('onRoute', (route) => void routes.push(route));
-    fastify.addHook('preParsing', async (_request, reply) => reply.code(299).send('admitted'));
+    fastify.addHook('preParsing', async (_request, reply) => reply.code(admittedStatus).send('admitted'));
   };
   subscribe('fastify.initialization', onNew);
   const made = here(options);
   unsubscribe('fastify.initialization', onNew);
   return { ...made, routes };
-}
-
-/** What the API's description does not say of an answer. */
-function undescribed(
-  method: string,
-  url: string,
-  { statusCode, headers, body }: LightMyRequestResponse,
-): string[] {
-  const path = url.replaceAll(/:\w+/g, 'x');
-  return violationsOf({ method, url: path, status: statusCode, headers, body });
 }
 
 const subsets = Array.from({ length: 2 ** keyScopes.length }, (_, bits) =>
@@ -113,8 +112,7 @@ describe('every route', () => {
         const scope = config?.scope;
         const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'), presented);
         const admitted = scope === 'open' || scopes.includes(scope as KeyScope);
-        expect([method, url, response.statusCode]).toEqual([method, url, admitted ? 299 : 403]);
-        if (!admitted) expect(undescribed(String(method), url, response)).toEqual([]);
+        expect([method, url, response.statusCode]).toEqual([method, url, admitted ? admittedStatus : 403]);
         if (admitted || method === 'HEAD') continue;
         const { code, detail } = response.json();
         expect([code, detail]).toEqual(['SCOPE_MISSING', expect.stringContaining(`scope "${scope}"`)]);
@@ -126,10 +124,13 @@ describe('every route', () => {
     const { ask, routes } = gates();
     for (const { method, url, config } of routes) {
       const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'));
-      expect([method, url, response.statusCode]).toEqual([method, url, config?.scope === 'open' ? 299 : 401]);
+      expect([method, url, response.statusCode]).toEqual([
+        method,
+        url,
+        config?.scope === 'open' ? admittedStatus : 401,
+      ]);
       if (response.statusCode !== 401) continue;
       expect(response.headers['www-authenticate']).toBe('Bearer realm="claimkeeper"');
-      expect(undescribed(String(method), url, response)).toEqual([]);
       if (method !== 'HEAD')
         expect(response.json()).toMatchObject({ code: 'KEY_REQUIRED', retryable: false });
     }
@@ -139,9 +140,9 @@ describe('every route', () => {
     const { ask, routes } = gates({ required: false, key: keyWith({ scopes: ['read'] }) });
     for (const { method, url, config } of routes) {
       const path = url.replaceAll(/:\w+/g, 'x');
-      expect((await ask(String(method), path)).statusCode).toBe(299);
+      expect((await ask(String(method), path)).statusCode).toBe(admittedStatus);
       const admitted = config?.scope === 'open' || config?.scope === 'read';
-      expect((await ask(String(method), path, presented)).statusCode).toBe(admitted ? 299 : 403);
+      expect((await ask(String(method), path, presented)).statusCode).toBe(admitted ? admittedStatus : 403);
     }
   });
 
@@ -278,7 +279,6 @@ describe('a key for some queues', () => {
     for (const task of [bank, mail]) await ask('POST', '/v1/tasks', undefined, task);
     const refused = await ask('GET', `/v1/tasks/${bank.id}?wait=30`, presented);
     expect(refused.json()).toMatchObject({ code: 'QUEUE_FORBIDDEN' });
-    expect(undescribed('GET', '/v1/tasks/:id', refused)).toEqual([]);
     const own = ask('GET', `/v1/tasks/${mail.id}?wait=30`, presented);
     await eventually(() => expect([...service.waiting.keys()]).toEqual(['m']), { what: 'it waits' });
     service.end('m', 'completed');
@@ -320,7 +320,6 @@ describe('a key for some queues', () => {
       const before = await service.schedules.get('foreign');
       const response = await ask(method, `/v1/schedules/foreign${act}`, presented, body);
       expect(response.json()).toMatchObject(refusal);
-      expect(undescribed(method, `/v1/schedules/:id${act}`, response)).toEqual([]);
       expect(response.body).not.toContain('bank');
       expect(await service.schedules.get('foreign')).toEqual(before);
       expect((await ask(method, `/v1/schedules/own${act}`, presented, body)).statusCode).toBeLessThan(300);
@@ -399,7 +398,6 @@ describe('a rate limit', () => {
     expect(await codes(5)).toEqual([404, 404, 404, 429, 429]);
     const refused = await ask('GET', '/v1/tasks/x');
     expect(refused.json()).toMatchObject({ code: 'RATE_LIMITED', retryable: true, status: 429 });
-    expect(undescribed('GET', '/v1/tasks/:id', refused)).toEqual([]);
     expect(refused.headers['retry-after']).toBe('1');
     expect(refused.headers['content-type']).toContain('application/problem+json');
     time.monotonicMs += 334;

@@ -101,7 +101,7 @@ function ofNoOperation(
   operations: object | undefined,
   { method, status, headers, body }: Pick<Answer, 'method' | 'status' | 'headers' | 'body'>,
 ): string[] {
-  const early = [400, 403, 413, 415]; // Before anybody looks at the method.
+  const early = [400, 403, 413, 415, 429]; // Before anybody looks at the method.
   if (operations !== undefined && headers.allow === undefined && !early.includes(status)) {
     return [`${at}: there is no Allow`];
   }
