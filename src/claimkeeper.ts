@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os';
 import {
+  type CommitStats,
   Commits,
   confirmRestore,
   ensureTree,
@@ -17,6 +18,7 @@ import {
   ClaimkeeperError,
   decodeRecord,
   type EpochMs,
+  type FleetMember,
   type FollowInput,
   type Held,
   type Json,
@@ -42,6 +44,7 @@ import {
   accept,
   cancel,
   claimsStanding,
+  Endings,
   type LedgerContext,
   type QueueSetting,
   readHeld,
@@ -60,10 +63,20 @@ import {
   workerSchema,
 } from './options.js';
 import { Overview, type QueueList, type TaskList } from './overview.js';
-import { createLogger, type Runtime, type Service, systemClock, systemRandom } from './runtime/index.js';
+import {
+  createLogger,
+  type Runtime,
+  type Service,
+  systemClock,
+  systemRandom,
+  within,
+} from './runtime/index.js';
 import { Scheduler } from './scheduler/index.js';
 import { Schedules } from './schedules.js';
 import { PausableSource, type TaskType, Worker } from './worker/index.js';
+
+/** By so much a submit may be overdue whose outcome is about to be known. */
+const lateMsMax = 100;
 
 export type Submitted = {
   readonly id: TaskId;
@@ -78,20 +91,11 @@ export type SubmitManyOutcome =
   | ({ readonly kind: 'created' | 'same' } & Submitted)
   | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
 
-/** A worker process as the fleet knows it. */
-export type FleetMember = {
-  readonly id: WorkerId;
-  /** Of the host it runs on. */
-  readonly pid: number;
-  readonly host: string;
-  readonly queues: readonly Name[];
-  readonly types: readonly Name[];
-  readonly concurrency: number;
-  readonly startedAt: EpochMs;
-  /** Its ZooKeeper session: a new one after an expiry. */
-  readonly session: string;
-  /** What it has claimed now. */
-  readonly tasks: readonly TaskId[];
+export type Stats = {
+  /** Group commit: transactions go to ZooKeeper in multis. */
+  readonly commits: Readonly<CommitStats>;
+  /** Deliveries that were given up; the reconciler repeats them. */
+  readonly deliveriesDropped: number;
 };
 
 export type Readiness = {
@@ -147,6 +151,7 @@ export class Claimkeeper {
   readonly #runtime: Runtime;
   readonly #ctx: LedgerContext;
   readonly #overview: Overview;
+  readonly #endings: Endings;
   readonly #services = new Set<Service>();
   #closed: Promise<void> | null = null;
 
@@ -166,6 +171,7 @@ export class Claimkeeper {
     const note = deliveries.view.note.bind(deliveries.view);
     this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, note, runtime };
     this.#overview = new Overview(this.#ctx, generation, deliveries, this.#until());
+    this.#endings = new Endings(this.#ctx);
     this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
     this.keys = new Keys(this.#ctx, generation, this.#until());
   }
@@ -204,6 +210,15 @@ export class Claimkeeper {
   async #readSynced(id: TaskId): Promise<Held | null> {
     await this.#session.sync();
     return readHeld(this.#ctx, id);
+  }
+
+  /**
+   * Resolves once the task has ended (completed, failed, cancelled, uncertain), or is not in the ledger, or `signal` aborts:
+   * {@link get} tells which.
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `ZOOKEEPER_UNAVAILABLE`
+   */
+  async untilEnded(id: string, signal: AbortSignal): Promise<void> {
+    await this.#endings.until(parseTaskId(id), signal);
   }
 
   /** What a running task's attempt last said of how far it is; null: nothing, or Redis is away. */
@@ -318,6 +333,11 @@ export class Claimkeeper {
     return confirmRestore(this.#session, held, this.#runtime);
   }
 
+  /** Counters of the life of this connection. */
+  stats(): Stats {
+    return { commits: { ...this.#ctx.commits.stats }, deliveriesDropped: this.#deliveries.dropped };
+  }
+
   ready(): Readiness {
     const { state } = this.#session;
     const zookeeper = this.#generation.halted
@@ -367,7 +387,14 @@ export class Claimkeeper {
 
   async #accept(task: Submission): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
     if (this.#generation.halted) throw this.#unavailable(task.id, false);
-    return this.#outcomeOf(task.id, await accept(this.#ctx, task, this.#until()));
+    return this.#outcomeOf(task.id, await this.#acceptInTime(task));
+  }
+
+  /** What is on its way to a server that does not answer is not waited for: it may be accepted yet. */
+  async #acceptInTime(task: Submission): Promise<AcceptOutcome> {
+    const msMax = this.#options.requestMsMax + lateMsMax;
+    const outcome = await within(this.#runtime.clock, msMax, accept(this.#ctx, task, this.#until()));
+    return outcome === null ? { kind: 'unavailable', sent: true } : outcome.value;
   }
 
   #outcomeOf(id: TaskId, outcome: AcceptOutcome): Submitted & { readonly kind: 'created' | 'same' } {

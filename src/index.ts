@@ -1,16 +1,18 @@
 export {
   Claimkeeper,
   connect,
-  type FleetMember,
   type Readiness,
+  type Stats,
   type SubmitManyOutcome,
   type Submitted,
 } from './claimkeeper.js';
 export type { FeedItem, TaskEvent } from './delivery/index.js';
 export {
   ClaimkeeperError,
+  type CreatedSchedule,
   type ErrorCode,
   errorRegistry,
+  type FleetMember,
   type FollowInput,
   type Json,
   type KeyInput,
@@ -22,6 +24,8 @@ export {
   RetryAfter,
   type RetryPolicy,
   type ScheduleInput,
+  type SchedulePage,
+  type ScheduleView,
   type SkipReason,
   type State,
   type SubmissionInput,
@@ -33,7 +37,7 @@ export type { QueueSetting } from './ledger/index.js';
 export type { ConnectOptions, WorkerSettings } from './options.js';
 export type { QueueList, QueueView, TaskList } from './overview.js';
 export { createLogger, type Logger } from './runtime/index.js';
-export type { CreatedSchedule, Schedules, ScheduleView } from './schedules.js';
+export type { Schedules } from './schedules.js';
 export {
   type BreakerPolicy,
   defineTask,

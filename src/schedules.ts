@@ -4,6 +4,7 @@
 import type { Generation } from './coordination/index.js';
 import {
   ClaimkeeperError,
+  type CreatedSchedule,
   type Cursor,
   type EpochMs,
   firesAlike,
@@ -16,6 +17,8 @@ import {
   type ScheduleContent,
   type ScheduleId,
   type ScheduleInput,
+  type SchedulePage,
+  type ScheduleView,
   type Submission,
   sameContent,
   scheduleFormat,
@@ -25,38 +28,15 @@ import {
   createSchedule,
   type HeldSchedule,
   type LedgerContext,
-  listSchedules,
   readCursor,
   readSchedule,
+  readSchedules,
   removeSchedule,
   revisionOf,
+  scheduleIds,
   schedulesPath,
   type Until,
 } from './ledger/index.js';
-
-/** A schedule and how far it has fired. Times are in ms since 1970. */
-export type ScheduleView = Omit<ScheduleContent, 'task'> & {
-  readonly task: Omit<ScheduleContent['task'], 'hash'>;
-  readonly paused: boolean;
-  /** Names this state of this definition; another after every change. */
-  readonly revision: string;
-  /** No tick up to then fires: when it was created or resumed, or its times were changed. */
-  readonly since: EpochMs;
-  readonly createdAt: EpochMs;
-  readonly updatedAt: EpochMs;
-  /** The first tick that is not decided; null: there is none any more, or it is paused. */
-  readonly next: EpochMs | null;
-  /** The last tick that fired, and its task. */
-  readonly last: Cursor['last'] | null;
-  /** The last tick that did not, and why: `late` by the misfire policy, `overlap` with the one before. */
-  readonly skipped: Cursor['skipped'] | null;
-};
-
-export type CreatedSchedule = {
-  /** False: the same schedule was already there. */
-  readonly created: boolean;
-  readonly schedule: ScheduleView;
-};
 
 export type RunNow<Submitted> = (task: Submission) => Promise<Submitted>;
 
@@ -114,15 +94,17 @@ export class Schedules<Submitted> {
     return held === null ? null : this.#view(held);
   }
 
-  /** All that this version can read, by id. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
-  async list(): Promise<readonly ScheduleView[]> {
-    const helds = await listSchedules(this.#ctx);
+  /** All that this version can read, by id; `page`: a part of them. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
+  async list(page: SchedulePage = {}): Promise<readonly ScheduleView[]> {
+    const { after = '', limit = Number.POSITIVE_INFINITY } = page;
+    const ids = (await scheduleIds(this.#ctx)).filter((id) => id > after);
     const views: ScheduleView[] = [];
-    for (let from = 0; from < helds.length; from += readsAtOnce) {
-      const part = helds.slice(from, from + readsAtOnce).map((held) => this.#viewable(held));
-      views.push(...(await Promise.all(part)).filter((view) => view !== null));
+    for (let from = 0; from < ids.length && views.length < limit; from += readsAtOnce) {
+      const helds = await readSchedules(this.#ctx, ids.slice(from, from + readsAtOnce));
+      const part = await Promise.all(helds.map((held) => this.#viewable(held)));
+      views.push(...part.filter((view) => view !== null));
     }
-    return views;
+    return views.slice(0, limit);
   }
 
   /**

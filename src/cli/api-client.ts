@@ -1,176 +1,160 @@
-// api-client.ts: the API from the outside. Owns requests and the reading of answers; what is asked belongs to the commands.
+// api-client.ts: the API as the commands ask it: the package's own client, with the errors and exit codes of a command line.
 
+import {
+  type Accepted,
+  ClaimkeeperApiError,
+  ClaimkeeperClient,
+  type Outcomes,
+  type QueueSetting,
+  type Queues,
+  type Resolution,
+  type Schedule,
+  type ScheduleChange,
+  type ScheduleDefinition,
+  type StreamItem,
+  type Submission,
+  type Task,
+  type TaskPage,
+  type TicksAsked,
+  type Worker,
+} from '../client/index.js';
 import {
   ClaimkeeperError,
   type ErrorCode,
   errorRegistry,
-  limits,
   parseName,
+  parseScheduleId,
   parseTaskId,
-  type Resolution,
 } from '../domain/index.js';
-import type { Problem, QueueView, SummaryView, TaskView } from '../http/index.js';
-import { type Clock, delay } from '../runtime/index.js';
+import type { Config } from '../runtime/index.js';
 
-export type SubmitReply =
-  | {
-      readonly kind: 'created' | 'same';
-      readonly id: string;
-      readonly state: string;
-      readonly dedupUntil: string;
-    }
-  | { readonly kind: 'refused'; readonly error: Problem };
+export type SubmitReply = Outcomes['outcomes'][number];
 
-export type ListReply = {
-  readonly tasks: readonly SummaryView[];
-  readonly cursor: string | null;
-  readonly rebuilding: boolean;
-};
-export type QueuesReply = { readonly queues: readonly QueueView[]; readonly rebuilding: boolean };
-
-/** The API answers within `limits.requestMsMax`, be it with an error; the rest is for the way. */
-const answerMsMax = limits.requestMsMax + 5_000;
-
+/**
+ * Inputs as they came: what is valid, the API says. What fails is not asked twice: whoever runs a command sees
+ * why, and decides. Only where it asks too often it waits as it is told.
+ */
 export class ApiClient {
-  readonly #base: URL;
-  readonly #clock: Clock;
-  readonly #headers: Readonly<Record<string, string>>;
+  readonly #client: ClaimkeeperClient;
 
   /** `apiKey` null: none is presented. */
-  constructor(base: string, clock: Clock, apiKey: string | null = null) {
-    this.#base = new URL(base.endsWith('/') ? base : `${base}/`);
-    this.#clock = clock;
-    this.#headers = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+  constructor(url: string, apiKey: string | null = null) {
+    const key = apiKey === null ? {} : { apiKey };
+    this.#client = new ClaimkeeperClient({ url, ...key, retry: { attempts: 1 } });
   }
 
   /** At most `limits.batchTasksMax`; one reply each, in order. Repeating it does no harm: the ids tell. */
-  async submit(inputs: readonly unknown[]): Promise<readonly SubmitReply[]> {
-    const { outcomes } = (await this.#ask('POST', 'v1/tasks/batch', { tasks: inputs })) as {
-      outcomes: readonly SubmitReply[];
-    };
-    return outcomes;
+  submit(inputs: readonly unknown[]): Promise<readonly SubmitReply[]> {
+    return told(this.#client.submitMany(inputs as readonly Submission[]));
   }
 
-  async get(id: string): Promise<TaskView> {
-    return (await this.#ask('GET', `v1/tasks/${encodeURIComponent(parseTaskId(id))}`)) as TaskView;
+  async get(id: string): Promise<Task> {
+    return told(this.#client.get(parseTaskId(id)));
   }
 
-  replay(id: string): Promise<TaskView> {
-    return this.#act(id, 'replay');
+  /** Once it has ended, or after `seconds`. */
+  async wait(id: string, seconds: number): Promise<Task> {
+    return told(this.#client.wait(parseTaskId(id), { seconds }));
   }
 
-  cancel(id: string): Promise<TaskView> {
-    return this.#act(id, 'cancel');
+  async replay(id: string): Promise<Task> {
+    return told(this.#client.replay(parseTaskId(id)));
   }
 
-  resolve(id: string, resolution: Resolution): Promise<TaskView> {
-    return this.#act(id, 'resolve', resolution);
+  async cancel(id: string): Promise<Task> {
+    return told(this.#client.cancel(parseTaskId(id)));
   }
 
-  async list(query: Readonly<Record<string, string>>): Promise<ListReply> {
-    return (await this.#ask('GET', `v1/tasks?${new URLSearchParams(query)}`)) as ListReply;
+  async resolve(id: string, resolution: Resolution): Promise<Task> {
+    return told(this.#client.resolve(parseTaskId(id), resolution));
   }
 
-  async queues(): Promise<QueuesReply> {
-    return (await this.#ask('GET', 'v1/queues')) as QueuesReply;
+  list(filter: Readonly<Record<string, string>>): Promise<TaskPage> {
+    return told(this.#client.list(filter));
   }
 
-  steerQueue(queue: string, act: 'pause' | 'resume'): Promise<unknown> {
-    return this.#ask('POST', `v1/queues/${encodeURIComponent(parseName(queue, 'queue'))}/${act}`);
+  queues(): Promise<Queues> {
+    return told(this.#client.queues());
   }
 
-  /**
-   * The text of the stream of events, as it comes, until it ends or `signal` aborts. `after`: the id of the last one seen.
-   * @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE`
-   */
+  async steerQueue(queue: string, act: 'pause' | 'resume'): Promise<QueueSetting> {
+    const name = parseName(queue, 'queue');
+    return told(act === 'pause' ? this.#client.pauseQueue(name) : this.#client.resumeQueue(name));
+  }
+
+  /** Until the stream ends. `after`: the id of the last item seen. @throws ClaimkeeperError as every call */
   async *events(
-    query: Readonly<Record<string, string>>,
+    filter: Readonly<Record<string, string>>,
     after: string | null,
-    signal: AbortSignal,
-  ): AsyncGenerator<string, void, void> {
-    const url = new URL(`v1/events?${new URLSearchParams(query)}`, this.#base);
-    const headers = after === null ? {} : { 'last-event-id': after };
+  ): AsyncGenerator<StreamItem, void, undefined> {
+    const items = this.#client.events(filter, after === null ? {} : { after });
     try {
-      const response = await fetch(url, { signal, headers });
-      if (response.status !== 200 || response.body === null) {
-        answerOf(url, response.status, await response.text());
-        return;
-      }
-      const decoder = new TextDecoder();
-      for await (const bytes of response.body) yield decoder.decode(bytes, { stream: true });
-    } catch (error) {
-      if (signal.aborted) return;
-      throw error instanceof ClaimkeeperError ? error : unreachable(url, causeOf(error), error);
-    }
-  }
-
-  async #act(id: string, act: string, body?: unknown): Promise<TaskView> {
-    const path = `v1/tasks/${encodeURIComponent(parseTaskId(id))}/${act}`;
-    return (await this.#ask('POST', path, body)) as TaskView;
-  }
-
-  /** @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE` */
-  async #ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<unknown> {
-    const url = new URL(path, this.#base);
-    const overdue = new AbortController();
-    const timer = this.#clock.after(answerMsMax, () => overdue.abort(), { keepAlive: true });
-    try {
-      const json = { 'content-type': 'application/json' };
-      const sent =
-        body === undefined
-          ? { headers: this.#headers }
-          : { body: JSON.stringify(body), headers: { ...this.#headers, ...json } };
-      for (;;) {
-        const response = await fetch(url, { method, signal: overdue.signal, ...sent });
-        const text = await response.text();
-        if (response.status !== 429) return answerOf(url, response.status, text);
-        await delay(this.#clock, pauseMsOf(response), overdue.signal);
-        if (overdue.signal.aborted) return answerOf(url, response.status, text);
-      }
-    } catch (error) {
-      if (error instanceof ClaimkeeperError) throw error;
-      const why = overdue.signal.aborted ? `no answer within ${answerMsMax} ms` : causeOf(error);
-      throw unreachable(url, why, error);
+      for (let next = await told(items.next()); !next.done; next = await told(items.next())) yield next.value;
     } finally {
-      timer.cancel();
+      await items.return();
     }
   }
-}
 
-/** What a caller that asks too often is told to wait. */
-function pauseMsOf({ headers }: Response): number {
-  const seconds = Number(headers.get('retry-after') ?? 1);
-  return seconds > 0 && seconds < 60 ? seconds * 1_000 : 1_000;
-}
-
-function answerOf(url: URL, status: number, text: string): unknown {
-  const answer = parseJson(text);
-  if (typeof answer !== 'object' || answer === null)
-    throw unreachable(url, `it answered ${status} without JSON`);
-  if (status < 400) return answer;
-  const { code, detail, field } = answer as Partial<Problem>;
-  if (code === undefined || !Object.hasOwn(errorRegistry, code)) {
-    throw unreachable(url, `it answered ${status}, and not as the API does`);
+  workers(): Promise<readonly Worker[]> {
+    return told(this.#client.workers());
   }
-  throw new ClaimkeeperError(code as ErrorCode, String(detail), field === undefined ? {} : { field });
+
+  schedules(): Promise<readonly Schedule[]> {
+    return told(all(this.#client.schedules.list()));
+  }
+
+  async schedule(id: string): Promise<Schedule> {
+    return told(this.#client.schedules.get(parseScheduleId(id)));
+  }
+
+  createSchedule(definition: object): Promise<Schedule> {
+    return told(this.#client.schedules.create(definition as ScheduleDefinition));
+  }
+
+  async updateSchedule(id: string, change: object, revision: string | undefined): Promise<Schedule> {
+    return told(this.#client.schedules.update(parseScheduleId(id), change as ScheduleChange, revision));
+  }
+
+  async removeSchedule(id: string, revision: string | undefined): Promise<void> {
+    return told(this.#client.schedules.remove(parseScheduleId(id), revision));
+  }
+
+  async actOnSchedule(id: string, act: 'pause' | 'resume'): Promise<Schedule> {
+    return told(this.#client.schedules[act](parseScheduleId(id)));
+  }
+
+  async runSchedule(id: string, key: string | undefined): Promise<Accepted> {
+    return told(this.#client.schedules.run(parseScheduleId(id), key));
+  }
+
+  async nextTicks(id: string, asked: TicksAsked): Promise<readonly string[]> {
+    return told(this.#client.schedules.next(parseScheduleId(id), asked));
+  }
+
+  previewTicks(definition: object, asked: TicksAsked): Promise<readonly string[]> {
+    return told(this.#client.schedules.preview(definition as ScheduleDefinition, asked));
+  }
 }
 
-function unreachable(url: URL, why: string, cause?: unknown): ClaimkeeperError {
-  return new ClaimkeeperError('API_UNREACHABLE', `no answer from the API at ${url.origin}: ${why}`, {
-    cause,
-  });
+/** As the settings say. */
+export function apiClient({ api, apiKey }: Pick<Config, 'api' | 'apiKey'>): ApiClient {
+  return new ApiClient(api, apiKey);
 }
 
-/** fetch says only that it failed; why is in the cause. */
-function causeOf(error: unknown): string {
-  const { cause, message } = error as { cause?: { code?: string; message?: string }; message?: string };
-  return cause?.code ?? cause?.message ?? message ?? String(error);
-}
-
-function parseJson(text: string): unknown {
+/** @throws ClaimkeeperError as the API answers it, or `API_UNREACHABLE` */
+async function told<T>(call: Promise<T>): Promise<T> {
   try {
-    return JSON.parse(text);
-  } catch {
-    return null;
+    return await call;
+  } catch (error) {
+    if (!(error instanceof ClaimkeeperApiError)) throw error;
+    const { message, field } = error;
+    const code: ErrorCode = Object.hasOwn(errorRegistry, error.code) ? error.code : 'API_UNREACHABLE';
+    throw new ClaimkeeperError(code, message, { cause: error, ...(field === undefined ? {} : { field }) });
   }
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
 }

@@ -21,7 +21,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   if (!(error instanceof ClaimkeeperError)) return exitCodes.failed;
   if (error.code === 'CONFIG_INVALID') return exitCodes.usage;
-  if (error.status === 404 || error.status === 409) return exitCodes.conflict;
+  if ([404, 409, 412].includes(error.status)) return exitCodes.conflict;
   return error.retryable && (error.status === 503 || error.status === 429)
     ? exitCodes.unavailable
     : exitCodes.failed;

@@ -4,6 +4,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { shown } from '../domain/index.js';
 import { type Config, flagOf, settings } from '../runtime/index.js';
 
+/** The settings of a command that asks the API. */
+export const asking = ['api', 'apiKey'] as const;
+
 /** A flag for each of these settings, and one for the file with any. */
 export function addSettings(command: Command, keys: readonly (keyof Config)[]): void {
   for (const key of keys) {

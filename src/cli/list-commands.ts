@@ -1,10 +1,11 @@
 // list-commands.ts: the commands that list tasks and queues, and pause queues, through the API.
 
 import { type Command, Option } from 'commander';
+import type { Queues, TaskPage } from '../client/index.js';
 import { limits, states } from '../domain/index.js';
-import { type Config, type Flags, systemClock } from '../runtime/index.js';
-import { ApiClient, type ListReply, type QueuesReply } from './api-client.js';
-import { addSettings, examples, wholeNumber } from './flags.js';
+import type { Config, Flags } from '../runtime/index.js';
+import { type ApiClient, apiClient } from './api-client.js';
+import { addSettings, asking, examples, wholeNumber } from './flags.js';
 import { addOutput, formatOf, type OutputFlags, tableOf } from './output.js';
 import type { Terminal } from './terminal.js';
 
@@ -21,7 +22,8 @@ type ListFlags = Flags &
   };
 
 export function addLists(root: Command, config: (flags: Flags) => Config, terminal: Terminal): void {
-  const client = ({ api }: Flags): ApiClient => new ApiClient(config({ api }).api, systemClock);
+  const client = ({ api, apiKey, config: from }: Flags): ApiClient =>
+    apiClient(config({ api, apiKey, config: from }));
 
   const list = root
     .command('list')
@@ -38,14 +40,14 @@ export function addLists(root: Command, config: (flags: Flags) => Config, termin
       wholeNumber(1, limits.listTasksMax),
     )
     .option('--cursor <cursor>', 'the page after another one, which named this cursor')
-    .action(async ({ api, output, ...filter }: ListFlags) => {
+    .action(async ({ api, apiKey, config: from, output, ...filter }: ListFlags) => {
       const query = Object.entries(filter).map(([name, value]) => [name, String(value)]);
-      const page = await client({ api }).list(Object.fromEntries(query));
+      const page = await client({ api, apiKey, config: from }).list(Object.fromEntries(query));
       if (formatOf(output, terminal) === 'json') terminal.print(JSON.stringify(page, null, 2));
       else printTasks(page, terminal);
     });
   addOutput(list);
-  addSettings(list, ['api']);
+  addSettings(list, asking);
   examples(list, [
     'claimkeeper list --state uncertain',
     'claimkeeper list --queue mail --error-code HANDLER_FAILED --limit 10 -o json',
@@ -63,7 +65,7 @@ function addQueues(root: Command, client: (flags: Flags) => ApiClient, terminal:
       else printQueues(reply, terminal);
     });
   addOutput(queues);
-  addSettings(queues, ['api']);
+  addSettings(queues, asking);
   examples(queues, ['claimkeeper queues', 'claimkeeper queues pause mail', 'claimkeeper queues resume mail']);
 
   for (const act of ['pause', 'resume'] as const) {
@@ -77,15 +79,15 @@ function addQueues(root: Command, client: (flags: Flags) => ApiClient, terminal:
       .argument('<name>', "the queue's name")
       // The command above has the same flag, and takes it wherever it stands.
       .action(async (name: string, _flags: Flags, command: Command) => {
-        const { api } = command.optsWithGlobals<Flags>();
-        terminal.print(JSON.stringify(await client({ api }).steerQueue(name, act)));
+        const flags = command.optsWithGlobals<Flags>();
+        terminal.print(JSON.stringify(await client(flags).steerQueue(name, act)));
       });
-    addSettings(command, ['api']);
+    addSettings(command, asking);
     examples(command, [`claimkeeper queues ${act} mail`]);
   }
 }
 
-function printTasks({ tasks, cursor, rebuilding }: ListReply, terminal: Terminal): void {
+function printTasks({ tasks, cursor, rebuilding }: TaskPage, terminal: Terminal): void {
   const rows = tasks.map(({ id, state, type, queue, attempt, acceptedAt, errorCode }) => [
     ...[id, state, type, queue, attempt],
     ...[acceptedAt, errorCode],
@@ -95,7 +97,7 @@ function printTasks({ tasks, cursor, rebuilding }: ListReply, terminal: Terminal
   sayRebuilding(rebuilding, terminal);
 }
 
-function printQueues({ queues, rebuilding }: QueuesReply, terminal: Terminal): void {
+function printQueues({ queues, rebuilding }: Queues, terminal: Terminal): void {
   const rows = queues.map(({ queue, counts, oldestDueMs, paused }) => [
     queue,
     ...states.map((state) => counts[state]),

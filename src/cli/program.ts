@@ -6,10 +6,12 @@ import { addCompletion } from './completion.js';
 import { type ExitCode, exitCodeOf, exitCodes, exitCodesHelp, type Result } from './exit.js';
 import { addKeys } from './key-commands.js';
 import { addLists } from './list-commands.js';
+import { addSchedules } from './schedule-commands.js';
 import { addRepair, addServing } from './serving-commands.js';
 import { addAsking } from './task-commands.js';
 import type { Terminal } from './terminal.js';
 import { addWatch } from './watch-command.js';
+import { addWorkers } from './worker-commands.js';
 
 /** Runs one command line (without the program's own name); resolves with the exit code. Never rejects. */
 export async function run(args: readonly string[], version: string, terminal: Terminal): Promise<ExitCode> {
@@ -47,6 +49,8 @@ function program(version: string, terminal: Terminal, result: Result): Command {
   addCompletion(root, terminal);
   addLists(root, config, terminal);
   addWatch(root, config, terminal);
+  addSchedules(root, config, terminal);
+  addWorkers(root, config, terminal);
   return root;
 }
 

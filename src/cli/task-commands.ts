@@ -2,10 +2,10 @@
 
 import { type Command, Option } from 'commander';
 import { limits, type Resolution } from '../domain/index.js';
-import { type Config, type Flags, systemClock } from '../runtime/index.js';
-import { ApiClient } from './api-client.js';
+import type { Config, Flags } from '../runtime/index.js';
+import { type ApiClient, apiClient } from './api-client.js';
 import type { Result } from './exit.js';
-import { addSettings, examples, wholeNumber } from './flags.js';
+import { addSettings, asking, examples, wholeNumber } from './flags.js';
 import { parsePayload, submitLines, submitOne } from './submit.js';
 import { tableOf } from './task-table.js';
 import type { Terminal } from './terminal.js';
@@ -18,7 +18,7 @@ type SubmitFlags = Flags & {
   readonly attempts?: number;
 };
 
-const asking = ['api', 'apiKey'] as const;
+type GetFlags = { readonly output?: string; readonly wait?: number | true };
 
 export function addAsking(
   root: Command,
@@ -26,10 +26,7 @@ export function addAsking(
   terminal: Terminal,
   result: Result,
 ): void {
-  const client = (flags: Flags): ApiClient => {
-    const { api, apiKey } = config(flags);
-    return new ApiClient(api, systemClock, apiKey);
-  };
+  const client = (flags: Flags): ApiClient => apiClient(config(flags));
   const show = (value: unknown): void => terminal.print(JSON.stringify(value, null, 2));
 
   const submit = root
@@ -86,14 +83,24 @@ export function addAsking(
         'table',
       ]),
     )
-    .action(async (id: string, { output, ...flags }: Flags & { readonly output?: string }) => {
-      const task = await client(flags).get(id);
+    .option(
+      '--wait [seconds]',
+      `first wait for it to end, up to so long (default: ${limits.waitSecondsMax})`,
+      wholeNumber(1, limits.timeoutMsMax / 1_000),
+    )
+    .action(async (id: string, { output, wait, ...flags }: Flags & GetFlags) => {
+      const seconds = wait === true ? limits.waitSecondsMax : wait;
+      const task = await (seconds === undefined ? client(flags).get(id) : client(flags).wait(id, seconds));
       const asTable = output === 'table' || (output === undefined && terminal.isTty === true);
       if (asTable) terminal.print(tableOf(task));
       else show(task);
     });
   addSettings(get, asking);
-  examples(get, ['claimkeeper get welcome:17', 'claimkeeper get welcome:17 -o json']);
+  examples(get, [
+    'claimkeeper get welcome:17',
+    'claimkeeper get welcome:17 -o json',
+    'claimkeeper get welcome:17 --wait 60',
+  ]);
 
   addActs(root, client, show);
 }

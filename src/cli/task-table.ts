@@ -1,14 +1,14 @@
 // task-table.ts: a task for people: a table of what it is, and one of its attempts.
 
 import Table from 'cli-table3';
-import type { AttemptView, TaskView } from '../http/index.js';
+import type { Attempt, Task } from '../client/index.js';
 
 /** No colours: the table may be in a file. */
 const style = { head: [], border: [] };
 /** More of a payload, a result or a message is for `--output json`. */
 const cellCharsMax = 80;
 
-export function tableOf({ attempts, ...task }: TaskView): string {
+export function tableOf({ attempts, ...task }: Task): string {
   const about = new Table({ style });
   for (const [name, value] of Object.entries(task)) about.push({ [name]: cell(value) });
   if (attempts.length === 0) return about.toString();
@@ -18,7 +18,7 @@ export function tableOf({ attempts, ...task }: TaskView): string {
   return `${about}\n${ended}`;
 }
 
-function rowOf({ n, worker, startedAt, endedAt, outcome, error }: AttemptView): string[] {
+function rowOf({ n, worker, startedAt, endedAt, outcome, error }: Attempt): string[] {
   const why = error === null ? '' : `${error.code}: ${error.message}`;
   return [String(n), worker, startedAt, endedAt, outcome, cell(why)];
 }

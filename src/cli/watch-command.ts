@@ -1,12 +1,12 @@
 // watch-command.ts: `claimkeeper watch`: changes of state as they happen, one line each. Owns going on after a broken stream from
-// where it broke off, and the reading of server-sent events.
+// where it broke off.
 
 import { type Command, Option } from 'commander';
+import type { Change, StreamItem } from '../client/index.js';
 import { ClaimkeeperError, states } from '../domain/index.js';
-import type { EventView } from '../http/index.js';
 import { type Config, delay, type Flags, systemClock } from '../runtime/index.js';
-import { ApiClient } from './api-client.js';
-import { addSettings, examples, wholeNumber } from './flags.js';
+import { type ApiClient, apiClient } from './api-client.js';
+import { addSettings, asking, examples, wholeNumber } from './flags.js';
 import { addOutput, type Format, formatOf, type OutputFlags } from './output.js';
 import type { Terminal } from './terminal.js';
 
@@ -31,14 +31,14 @@ export function addWatch(root: Command, config: (flags: Flags) => Config, termin
     .option('--type <name>', 'only tasks of this type')
     .option('--after <id>', 'from the event after this one on; 0: from the oldest that is kept')
     .option('--count <n>', 'ends after this many', wholeNumber(1, countMax))
-    .action(async ({ api, output, after, count, ...filter }: WatchFlags) => {
-      const client = new ApiClient(config({ api }).api, systemClock);
+    .action(async ({ api, apiKey, config: from, output, after, count, ...filter }: WatchFlags) => {
+      const client = apiClient(config({ api, apiKey, config: from }));
       const query = Object.fromEntries(Object.entries(filter).map(([name, value]) => [name, String(value)]));
       const format = formatOf(output, terminal);
       await new Watching(client, query, format, terminal).run(after ?? null, count ?? countMax);
     });
   addOutput(watch);
-  addSettings(watch, ['api']);
+  addSettings(watch, asking);
   examples(watch, ['claimkeeper watch --state failed', 'claimkeeper watch --queue mail -o json']);
 }
 
@@ -68,9 +68,9 @@ class Watching {
     this.#left = count;
     for (let connected = false; this.#left > 0; await delay(systemClock, againMs)) {
       try {
-        for await (const message of this.#messages()) {
+        for await (const item of this.#client.events(this.#query, this.#seen)) {
           connected = true;
-          this.#show(message);
+          this.#show(item);
           if (this.#left === 0) return;
         }
         this.#terminal.say('the stream of events has ended; asking again');
@@ -81,47 +81,17 @@ class Watching {
     }
   }
 
-  async *#messages(): AsyncGenerator<Message, void, void> {
-    const over = new AbortController();
-    let rest = '';
-    try {
-      for await (const text of this.#client.events(this.#query, this.#seen, over.signal)) {
-        const parts = (rest + text).split('\n\n');
-        rest = parts.pop() ?? '';
-        for (const part of parts) yield messageIn(part);
-      }
-    } finally {
-      over.abort();
-    }
-  }
-
-  #show({ id, event, data }: Message): void {
-    if (id !== null) this.#seen = id;
-    if (data === '') return;
-    if (event === 'gap') {
-      this.#terminal.say('some events are missing here: they are no longer kept');
-      return;
-    }
-    if (event !== 'task') return;
+  #show(item: StreamItem): void {
+    if (item.id !== null) this.#seen = item.id;
+    if (item.kind === 'gap') this.#terminal.say('some events are missing here: they are no longer kept');
+    if (item.kind !== 'event') return;
     this.#left -= 1;
-    const change = JSON.parse(data) as EventView;
+    const { id, change } = item;
     this.#terminal.print(this.#format === 'json' ? JSON.stringify({ id, ...change }) : lineOf(change));
   }
 }
 
-type Message = { readonly id: string | null; readonly event: string; readonly data: string };
-
-/** One message of the stream; comments, and what has no meaning here, are left out. */
-function messageIn(text: string): Message {
-  const fields = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const [, name = '', value = ''] = /^(\w+): ?(.*)$/.exec(line) ?? [];
-    if (name !== '') fields.set(name, value);
-  }
-  return { id: fields.get('id') ?? null, event: fields.get('event') ?? '', data: fields.get('data') ?? '' };
-}
-
-function lineOf({ at, from, task }: EventView): string {
+function lineOf({ at, from, task }: Change): string {
   const { id, state, queue, type, attempt, errorCode } = task;
   const change = from === null ? state : `${from} → ${state}`;
   return [

@@ -45,6 +45,11 @@ export const errorRegistry = {
   KEY_NOT_FOUND: { status: 404, retryable: false, text: 'There is no API key of that id.' },
   KEY_LIMIT: { status: 409, retryable: false, text: 'There are as many API keys as there may be.' },
   ROUTE_NOT_FOUND: { status: 404, retryable: false, text: 'There is no such route.' },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    retryable: false,
+    text: 'The route does not take that method; Allow lists those that it takes.',
+  },
   REQUEST_TIMEOUT: { status: 408, retryable: true, text: 'The request did not arrive in time.' },
   MEDIA_TYPE_UNSUPPORTED: {
     status: 415,
@@ -90,6 +95,11 @@ export const errorRegistry = {
     retryable: false,
     text: 'The schedule is no longer at the revision that was given: read it again.',
   },
+  PRECONDITION_FAILED: {
+    status: 412,
+    retryable: false,
+    text: 'What is there is not at the revision that If-Match names: read it again.',
+  },
   SCHEDULE_LIMIT: { status: 409, retryable: false, text: 'There are as many schedules as there may be.' },
   SCHEDULE_UNREADABLE: {
     status: 500,
@@ -105,6 +115,11 @@ export const errorRegistry = {
     status: 503,
     retryable: true,
     text: 'The write was sent and its reply lost; repeat the request with the same task id to learn the outcome.',
+  },
+  WAITS_EXHAUSTED: {
+    status: 503,
+    retryable: true,
+    text: 'As many requests wait for tasks to end as this process lets wait at once.',
   },
   GENERATION_CHANGED: {
     status: 503,

@@ -1,5 +1,6 @@
 export type { Brand, EpochMs, MonotonicMs } from './brand.js';
 export { ClaimkeeperError, type ErrorCode, errorRegistry, NonRetryable, RetryAfter } from './errors.js';
+export type { FleetMember } from './fleet.js';
 export {
   bucketOf,
   type Name,
@@ -59,7 +60,7 @@ export {
   states,
   type TaskRecord,
 } from './record.js';
-export { parseResolution, type Resolution } from './resolution.js';
+export { parseResolution, type Resolution, resolutionSchema } from './resolution.js';
 export { defaultRetryPolicy, type RetryPolicy, retryDelayMs } from './retry.js';
 export {
   type Cursor,
@@ -79,11 +80,13 @@ export {
   type SkipReason,
   sameContent,
   scheduleFormat,
+  scheduleSchema,
   taskOfTick,
   tickId,
   tickOf,
   ticksOf,
 } from './schedule.js';
+export type { CreatedSchedule, SchedulePage, ScheduleView } from './schedule-view.js';
 export { dueSince, type News, summaryOf, type TaskSummary } from './summary.js';
 export {
   defaultPolicy,
@@ -96,5 +99,6 @@ export {
   resolvePolicy,
   type Submission,
   type SubmissionInput,
+  submissionSchema,
 } from './task.js';
 export { type Move, type RecordEvent, type Refusal, table, transition, type Verdict } from './transitions.js';

@@ -36,6 +36,11 @@ export const limits = {
   /** Bodies of the API's requests: one task, and a batch. */
   requestBytesMax: 128 * 1024,
   batchBytesMax: 8 * 1024 * 1024,
+  /** Schedules in one page of the API's list. */
+  schedulesPageMax: 200,
+  /** How long a request may wait for a task to end, and how many of a process wait at once. */
+  waitSecondsMax: 30,
+  waitsOpenMax: 1_000,
   /** To read a request of the API, and again to answer it. */
   requestMsMax: 30_000,
   /** Connections to the API that wait to be accepted; the kernel may allow fewer, and resets what is beyond. */

@@ -7,7 +7,7 @@ import { limits } from './limits.js';
 /** `note`: how the operator knows, 1–500 characters; kept in the record. */
 export type Resolution = { readonly as: 'completed' | 'failed'; readonly note: string };
 
-const resolutionSchema = z.strictObject({
+export const resolutionSchema = z.strictObject({
   as: z.enum(['completed', 'failed']),
   note: z.string().trim().min(1).max(limits.errorMessageCharsMax),
 });

@@ -97,7 +97,8 @@ export type Cursor = {
 /** `late`: by the misfire policy. `overlap`: the last tick's task was not over. */
 export type SkipReason = 'late' | 'overlap';
 
-const scheduleSchema = z.strictObject({
+/** What an input is held to first; `unknown` is looked at by a parser of its own. */
+export const scheduleSchema = z.strictObject({
   id: z.unknown(),
   cron: z.string(),
   timeZone: z.string().max(100).default('UTC'),

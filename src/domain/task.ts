@@ -84,7 +84,8 @@ const policyShape = {
 /** Schema of a policy on its own, as a task type gives it. */
 export const policySchema = z.strictObject(policyShape);
 
-const submissionSchema = z.strictObject({
+/** What an input is held to first; `unknown` is looked at by a parser of its own. */
+export const submissionSchema = z.strictObject({
   id: z.unknown(),
   type: z.unknown(),
   queue: z.unknown().optional(),
@@ -109,7 +110,7 @@ export function parseSubmission(input: unknown, now: EpochMs): Submission {
   const task = {
     id: parseTaskId(id),
     type: parseName(type, 'type'),
-    queue: parseName(queue ?? 'default', 'queue'),
+    queue: parseName(queue === undefined ? 'default' : queue, 'queue'),
     payload: parsePayload(payload ?? null),
     priority: priority ?? 0,
     notBefore: dueAt(delayMs, runAt, now),

@@ -6,16 +6,23 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { ClaimkeeperError, limits, shown } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
 import { type Access, anybody, assertScope, challengeOf, identify, openAccess } from './access.js';
+import { addDocumentRoutes } from './document-routes.js';
 import { addEventRoutes } from './event-routes.js';
 import { addHealthRoutes } from './health-routes.js';
 import { parseBody } from './json.js';
 import { addListRoutes } from './list-routes.js';
+import { Methods } from './methods.js';
+import { Metrics } from './metrics.js';
+import { addMetricsRoutes } from './metrics-routes.js';
+import { refuseUnknownQuery } from './parameters.js';
 import type { TaskService } from './port.js';
 import { asClaimkeeperError, ofParser, problemOf, problemType, retryAfterSeconds } from './problem.js';
 import { addQueueRoutes } from './queue-routes.js';
 import { RateLimit } from './rate-limit.js';
+import { addScheduleRoutes } from './schedule-routes.js';
 import { requireScopes } from './scope.js';
 import { addTaskRoutes } from './task-routes.js';
+import { addWorkerRoutes } from './worker-routes.js';
 
 export type ApiOptions = {
   readonly tasks: TaskService;
@@ -73,9 +80,19 @@ export function buildApp(options: ApiOptions): FastifyInstance {
     async (_: FastifyRequest, text: string) => parseBody(text),
   );
   app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
-  app.setNotFoundHandler((request, reply) => {
-    const message = `there is no ${request.method} ${shown(request.url)}`;
-    return sendProblem(new ClaimkeeperError('ROUTE_NOT_FOUND', message), reply);
+  const methods = new Methods(app);
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const allow = methods.of(url);
+    if (allow === null) {
+      return sendProblem(
+        new ClaimkeeperError('ROUTE_NOT_FOUND', `there is no ${method} ${shown(url)}`),
+        reply,
+      );
+    }
+    reply.header('allow', allow);
+    if (method === 'OPTIONS') return reply.code(204).send();
+    const message = `${shown(url)} does not take ${method}: it takes ${allow}`;
+    return sendProblem(new ClaimkeeperError('METHOD_NOT_ALLOWED', message), reply);
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
@@ -85,12 +102,19 @@ export function buildApp(options: ApiOptions): FastifyInstance {
   answerWhatNodeWouldNot(app);
   requireScopes(app);
   admitCallers(app, options);
+  app.addHook('onRequest', async (request) => refuseUnknownQuery(request));
 
-  addTaskRoutes(app, tasks, runtime);
+  const metrics = new Metrics(tasks);
+  metrics.watch(app);
+  addTaskRoutes(app, tasks, runtime, (outcomes) => metrics.count(outcomes));
   addListRoutes(app, tasks, runtime);
   addQueueRoutes(app, tasks, runtime);
   addEventRoutes(app, tasks, runtime);
+  addScheduleRoutes(app, tasks, runtime);
+  addWorkerRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
+  addMetricsRoutes(app, metrics);
+  addDocumentRoutes(app);
   return app;
 }
 

@@ -1,16 +1,14 @@
 // deadline.ts: no request waits for ever. Owns how long an answer may take, and what is said when it is overdue.
 
 import { ClaimkeeperError, limits } from '../domain/index.js';
-import { delay, type Runtime } from '../runtime/index.js';
+import { type Runtime, within } from '../runtime/index.js';
 
 /** An answer that is overdue: a write may have been made, a read not. */
 export type Overdue = 'OUTCOME_UNKNOWN' | 'ZOOKEEPER_UNAVAILABLE' | 'REDIS_UNAVAILABLE';
 
 /** @throws ClaimkeeperError `overdue` when `work` has not ended within `limits.requestMsMax`; it goes on, and nobody waits for it */
 export async function withDeadline<T>({ clock }: Runtime, work: Promise<T>, overdue: Overdue): Promise<T> {
-  const over = new AbortController();
-  const late = delay(clock, limits.requestMsMax, over.signal).then(() => null);
-  const answer = await Promise.race([work.then((value) => ({ value })), late]).finally(() => over.abort());
+  const answer = await within(clock, limits.requestMsMax, work);
   if (answer !== null) return answer.value;
   throw new ClaimkeeperError(overdue, `there was no answer within ${limits.requestMsMax} ms`);
 }

@@ -20,7 +20,8 @@ export function addEventRoutes(app: FastifyInstance, tasks: TaskService, runtime
   });
 
   // Without HEAD: its answer would have no end.
-  app.get('/v1/events', { config: { scope: 'read' }, exposeHeadRoute: false }, async (request, reply) => {
+  const config = { scope: 'read', query: ['state', 'queue', 'type', 'after'] } as const;
+  app.get('/v1/events', { config, exposeHeadRoute: false }, async (request, reply) => {
     if (streams.size >= limits.followersMax) {
       const message = `${streams.size} clients follow events here already: try again later, or ask another process`;
       throw new ClaimkeeperError('FOLLOWERS_LIMIT', message);

@@ -5,9 +5,9 @@ import type { TaskService } from './port.js';
 import { retryAfterSeconds } from './problem.js';
 
 export function addHealthRoutes(app: FastifyInstance, tasks: TaskService): void {
-  app.get('/livez', { config: { scope: 'open' } }, async () => ({ status: 'alive' }));
+  app.get('/livez', { config: { scope: 'open', query: [] } }, async () => ({ status: 'alive' }));
 
-  app.get('/readyz', { config: { scope: 'open' } }, async (_request, reply) => {
+  app.get('/readyz', { config: { scope: 'open', query: [] } }, async (_request, reply) => {
     const { ready, zookeeper, redis } = tasks.ready();
     reply.code(ready ? 200 : 503);
     if (!ready) reply.header('retry-after', retryAfterSeconds);

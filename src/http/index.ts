@@ -1,7 +1,10 @@
 export { type Api, createApi } from './api.js';
 export type { ApiOptions } from './app.js';
 export type { OverviewService } from './overview-port.js';
-export type { Readiness, SubmitOutcome, TaskService } from './port.js';
+export type { Readiness, ServiceStats, SubmitOutcome, TaskService } from './port.js';
 export type { Problem } from './problem.js';
+export type { RunOutcome, ScheduleService, TicksAsked } from './schedule-port.js';
+export type { ScheduleView } from './schedule-view.js';
 export type { EventView, QueueView, SummaryView } from './summary-view.js';
 export { type AttemptView, type TaskView, viewOf } from './view.js';
+export type { WorkerView } from './worker-routes.js';

@@ -8,8 +8,14 @@ import type { TaskService } from './port.js';
 import { guarded } from './queue-guard.js';
 import { summaryViewOf } from './summary-view.js';
 
+/** As `ListInput` has them. */
+const parameters = [
+  ...['state', 'queue', 'type', 'errorCode'],
+  ...['acceptedAfter', 'acceptedBefore', 'limit', 'cursor'],
+];
+
 export function addListRoutes(app: FastifyInstance, tasks: TaskService, runtime: Runtime): void {
-  app.get('/v1/tasks', { config: { scope: 'read' } }, async ({ query, caller }) => {
+  app.get('/v1/tasks', { config: { scope: 'read', query: parameters } }, async ({ query, caller }) => {
     const page = await withDeadline(
       runtime,
       guarded(tasks, caller).list(listInput(query)),

@@ -3,6 +3,7 @@
 import type {
   ClaimkeeperError,
   EpochMs,
+  FleetMember,
   Json,
   Resolution,
   State,
@@ -10,6 +11,7 @@ import type {
   TaskRecord,
 } from '../domain/index.js';
 import type { OverviewService } from './overview-port.js';
+import type { ScheduleService } from './schedule-port.js';
 
 export type SubmitOutcome =
   | {
@@ -34,8 +36,30 @@ export interface TaskService extends OverviewService {
   cancel(id: string): Promise<TaskRecord>;
   /** @throws ClaimkeeperError as {@link replay} */
   resolve(id: string, as: Resolution['as'], note: string): Promise<TaskRecord>;
+  readonly schedules: ScheduleService;
+  /** The workers that are alive. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
+  fleet(): Promise<readonly FleetMember[]>;
+  /**
+   * Resolves once the task has ended (completed, failed, cancelled, uncertain), or is not there, or `signal` aborts.
+   * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
+   */
+  untilEnded(id: string, signal: AbortSignal): Promise<void>;
+  stats(): ServiceStats;
   ready(): Readiness;
 }
 
 /** `ready`: tasks can be accepted. The others say in a word how each server is; Redis being away does not forbid it. */
 export type Readiness = { readonly ready: boolean; readonly zookeeper: string; readonly redis: string };
+
+/** Counters of the life of the process. */
+export type ServiceStats = {
+  /** Group commit: transactions go to ZooKeeper in multis. */
+  readonly commits: {
+    readonly multis: number;
+    readonly operations: number;
+    readonly transactions: number;
+    readonly refusedMultis: number;
+  };
+  /** Deliveries that were given up; the reconciler repeats them. */
+  readonly deliveriesDropped: number;
+};

@@ -5,6 +5,7 @@ import type { FeedItem } from '../delivery/index.js';
 import {
   ClaimkeeperError,
   coversQueue,
+  type FleetMember,
   type FollowInput,
   type Json,
   type ListInput,
@@ -13,7 +14,9 @@ import {
   type TaskRecord,
 } from '../domain/index.js';
 import type { Caller } from './access.js';
-import type { Readiness, SubmitOutcome, TaskService } from './port.js';
+import type { Readiness, ServiceStats, SubmitOutcome, TaskService } from './port.js';
+import { ScheduleGuard } from './schedule-guard.js';
+import type { ScheduleService } from './schedule-port.js';
 
 /** Whether the caller may make, see and steer tasks of that queue. */
 export function mayUseQueue({ key }: Caller, queue: string): boolean {
@@ -27,10 +30,15 @@ export function guarded(tasks: TaskService, caller: Caller): TaskService {
 class QueueGuard implements TaskService {
   readonly #tasks: TaskService;
   readonly #caller: Caller;
+  readonly schedules: ScheduleService;
 
   constructor(tasks: TaskService, caller: Caller) {
     this.#tasks = tasks;
     this.#caller = caller;
+    this.schedules = new ScheduleGuard(tasks.schedules, {
+      covers: (queue) => mayUseQueue(caller, queue),
+      refusal: (why, field) => this.#forbidden(why, field),
+    });
   }
 
   async submitMany(inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]> {
@@ -68,6 +76,20 @@ class QueueGuard implements TaskService {
   async resolve(id: string, as: Resolution['as'], note: string): Promise<TaskRecord> {
     await this.get(id);
     return this.#tasks.resolve(id, as, note);
+  }
+
+  async untilEnded(id: string, signal: AbortSignal): Promise<void> {
+    await this.get(id);
+    return this.#tasks.untilEnded(id, signal);
+  }
+
+  /** Whole: what a worker has taken are ids, and those tell nothing of their queues. */
+  fleet(): Promise<readonly FleetMember[]> {
+    return this.#tasks.fleet();
+  }
+
+  stats(): ServiceStats {
+    return this.#tasks.stats();
   }
 
   ready(): Readiness {

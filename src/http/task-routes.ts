@@ -1,23 +1,49 @@
 // task-routes.ts: tasks over HTTP: submitted one by one or in batches, looked up, replayed, cancelled, resolved.
 
-import type { FastifyInstance } from 'fastify';
-import { ClaimkeeperError, limits, parseResolution, parseTaskId, shown } from '../domain/index.js';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import {
+  ClaimkeeperError,
+  limits,
+  parseResolution,
+  parseTaskId,
+  shown,
+  type TaskId,
+  type TaskRecord,
+} from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
+import type { Caller } from './access.js';
 import { type Overdue, withDeadline } from './deadline.js';
 import { refuseBody } from './json.js';
+import { idempotencyKeyOf, invalid, wholeNumberOf } from './parameters.js';
 import type { SubmitOutcome, TaskService } from './port.js';
-import { problemOf } from './problem.js';
 import { guarded } from './queue-guard.js';
-import { iso, viewOf } from './view.js';
+import { outcomeView, viewOf } from './view.js';
+import { Waits } from './waits.js';
 
 type TaskRoute = { Params: { id: string } };
 
-export function addTaskRoutes(app: FastifyInstance, all: TaskService, runtime: Runtime): void {
+/** `onSubmitted` is told what became of submissions. */
+export function addTaskRoutes(
+  app: FastifyInstance,
+  all: TaskService,
+  runtime: Runtime,
+  onSubmitted: (outcomes: readonly SubmitOutcome[]) => void,
+): void {
+  const waits = new Waits(app, runtime.clock);
   const inTime = <T>(work: Promise<T>, overdue: Overdue): Promise<T> => withDeadline(runtime, work, overdue);
+  const submit = async (caller: Caller, inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]> => {
+    const outcomes = await inTime(guarded(all, caller).submitMany(inputs), 'OUTCOME_UNKNOWN');
+    onSubmitted(outcomes);
+    return outcomes;
+  };
+  const find = async (tasks: TaskService, id: TaskId): Promise<TaskRecord> => {
+    const record = await inTime(tasks.get(id), 'ZOOKEEPER_UNAVAILABLE');
+    if (record !== null) return record;
+    throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task ${shown(id)}`);
+  };
 
-  app.post('/v1/tasks', { config: { scope: 'submit' } }, async (request, reply) => {
-    const tasks = guarded(all, request.caller);
-    const [outcome] = await inTime(tasks.submitMany([request.body]), 'OUTCOME_UNKNOWN');
+  app.post('/v1/tasks', { config: { scope: 'submit', query: [] } }, async (request, reply) => {
+    const [outcome] = await submit(request.caller, [keyed(request)]);
     if (outcome === undefined) throw new Error('the service gave no outcome');
     if (outcome.kind === 'refused') throw outcome.error;
     reply.code(outcome.kind === 'created' ? 201 : 200).header('location', `/v1/tasks/${outcome.id}`);
@@ -26,25 +52,32 @@ export function addTaskRoutes(app: FastifyInstance, all: TaskService, runtime: R
 
   app.post(
     '/v1/tasks/batch',
-    { config: { scope: 'submit' }, bodyLimit: limits.batchBytesMax },
+    { config: { scope: 'submit', query: [] }, bodyLimit: limits.batchBytesMax },
     async (request) => {
-      const tasks = guarded(all, request.caller);
-      const outcomes = await inTime(tasks.submitMany(batchOf(request.body)), 'OUTCOME_UNKNOWN');
+      const outcomes = await submit(request.caller, batchOf(request.body));
       return { outcomes: outcomes.map(outcomeView) };
     },
   );
 
-  app.get<TaskRoute>('/v1/tasks/:id', { config: { scope: 'read' } }, async ({ params, caller }) => {
-    const tasks = guarded(all, caller);
-    const id = parseTaskId(params.id);
-    const record = await inTime(tasks.get(id), 'ZOOKEEPER_UNAVAILABLE');
-    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task ${shown(id)}`);
-    return viewOf(record, record.state === 'running' ? await tasks.progress(id) : null);
-  });
+  app.get<TaskRoute>(
+    '/v1/tasks/:id',
+    { config: { scope: 'read', query: ['wait'] } },
+    async ({ params, query, caller }, reply) => {
+      const tasks = guarded(all, caller);
+      const id = parseTaskId(params.id);
+      const seconds = wholeNumberOf(query, 'wait', 0, limits.waitSecondsMax) ?? 0;
+      let record = await find(tasks, id);
+      if (seconds > 0 && (record.state === 'waiting' || record.state === 'running')) {
+        await waits.during(reply, seconds, (over) => tasks.untilEnded(id, over));
+        record = await find(tasks, id);
+      }
+      return viewOf(record, record.state === 'running' ? await tasks.progress(id) : null);
+    },
+  );
 
   app.post<TaskRoute>(
     '/v1/tasks/:id/replay',
-    { config: { scope: 'operate' } },
+    { config: { scope: 'operate', query: [] } },
     async ({ params, body, caller }) => {
       const tasks = guarded(all, caller);
       refuseBody(body);
@@ -54,7 +87,7 @@ export function addTaskRoutes(app: FastifyInstance, all: TaskService, runtime: R
 
   app.post<TaskRoute>(
     '/v1/tasks/:id/cancel',
-    { config: { scope: 'operate' } },
+    { config: { scope: 'operate', query: [] } },
     async ({ params, body, caller }) => {
       const tasks = guarded(all, caller);
       refuseBody(body);
@@ -64,7 +97,7 @@ export function addTaskRoutes(app: FastifyInstance, all: TaskService, runtime: R
 
   app.post<TaskRoute>(
     '/v1/tasks/:id/resolve',
-    { config: { scope: 'operate' } },
+    { config: { scope: 'operate', query: [] } },
     async ({ params, body, caller }) => {
       const tasks = guarded(all, caller);
       const id = parseTaskId(params.id);
@@ -72,6 +105,27 @@ export function addTaskRoutes(app: FastifyInstance, all: TaskService, runtime: R
       return viewOf(await inTime(tasks.resolve(id, as, note), 'OUTCOME_UNKNOWN'), null);
     },
   );
+}
+
+/** The body, under the id that `Idempotency-Key` gives where it has none. @throws ClaimkeeperError `REQUEST_INVALID` */
+function keyed(request: FastifyRequest): unknown {
+  const { body } = request;
+  const key = idempotencyKeyOf(request);
+  if (key === undefined || typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const { id } = body as { id?: unknown };
+  if (id !== undefined && id !== key) {
+    throw invalid('id', `the id is ${shown(id)}, the Idempotency-Key ${shown(key)}: give one, or the same`);
+  }
+  return { ...body, id: parseKey(key) };
+}
+
+function parseKey(key: string): TaskId {
+  try {
+    return parseTaskId(key);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw invalid('Idempotency-Key', `Idempotency-Key becomes the task's id, and ${why}`);
+  }
 }
 
 function batchOf(body: unknown): readonly unknown[] {
@@ -92,10 +146,4 @@ function batchOf(body: unknown): readonly unknown[] {
     throw new ClaimkeeperError('BATCH_TOO_LARGE', message, { field: 'tasks' });
   }
   return inputs;
-}
-
-function outcomeView(outcome: SubmitOutcome): object {
-  if (outcome.kind === 'refused') return { kind: outcome.kind, error: problemOf(outcome.error) };
-  const { kind, id, state, dedupUntil } = outcome;
-  return { kind, id, state, dedupUntil: iso(dedupUntil) };
 }

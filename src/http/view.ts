@@ -2,6 +2,8 @@
 // and nothing of how the record came to be.
 
 import type { AttemptEntry, EpochMs, Json, OnInterrupted, State, TaskRecord } from '../domain/index.js';
+import type { SubmitOutcome } from './port.js';
+import { problemOf } from './problem.js';
 
 /** Times are ISO 8601 in UTC; null where there is none yet. */
 export type TaskView = {
@@ -74,6 +76,13 @@ function attemptView({ n, worker, startedAt, endedAt, outcome, error }: AttemptE
 function resultView({ result }: TaskRecord): Pick<TaskView, 'result' | 'resultOmittedBytes'> {
   if (result === undefined) return {};
   return 'value' in result ? { result: result.value } : { resultOmittedBytes: result.omittedBytes };
+}
+
+/** What became of a submission. */
+export function outcomeView(outcome: SubmitOutcome): object {
+  if (outcome.kind === 'refused') return { kind: outcome.kind, error: problemOf(outcome.error) };
+  const { kind, id, state, dedupUntil } = outcome;
+  return { kind, id, state, dedupUntil: iso(dedupUntil) };
 }
 
 export function iso(at: EpochMs): string {

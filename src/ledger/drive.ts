@@ -24,8 +24,12 @@ export async function drive<T>(
   const signal = 'signal' in until ? until.signal : undefined;
   const over = (): boolean =>
     'signal' in until ? until.signal.aborted : runtime.clock.monotonic() - startedAt >= until.deadlineMs;
-  const pause = (failures: number): Promise<void> =>
-    delay(runtime.clock, retryDelayMs(failures, pace, runtime.random.roll()), signal);
+  const leftMs = (): number =>
+    'signal' in until ? Number.POSITIVE_INFINITY : startedAt + until.deadlineMs - runtime.clock.monotonic();
+  const pause = (failures: number): Promise<void> => {
+    const delayMs = retryDelayMs(failures, pace, runtime.random.roll());
+    return delay(runtime.clock, Math.max(0, Math.min(delayMs, leftMs())), signal);
+  };
   // Most end with their first step: they pay for no retry.
   const first = await tried(step);
   if (first !== again) return first;

@@ -20,6 +20,7 @@ export {
   wantsVerification,
 } from './context.js';
 export { again, drive, type Until } from './drive.js';
+export { Endings } from './endings.js';
 export { type InterruptOutcome, interrupt, orphansOf } from './interrupt.js';
 export { type MoveOutcome, move } from './move.js';
 export { cancel, replay, resolve } from './operate.js';
@@ -48,11 +49,12 @@ export {
   createSchedule,
   type HeldCursor,
   type HeldSchedule,
-  listSchedules,
   type RemoveOutcome,
   readCursor,
   readSchedule,
+  readSchedules,
   removeSchedule,
   revisionOf,
+  scheduleIds,
 } from './schedules.js';
 export { walk } from './walk.js';

@@ -37,9 +37,6 @@ export type ChangeOutcome =
 
 export type RemoveOutcome = { readonly kind: 'removed' | 'missing' | 'stale' } | Unavailable;
 
-/** Reads in flight at once, as walk.ts has it. */
-const readsAtOnce = 64;
-
 /** Names one state of one definition: no other, of whatever schedule, has the same. */
 export function revisionOf({ schedule, version }: HeldSchedule): string {
   return `${schedule.key}.${version}`;
@@ -63,15 +60,15 @@ export async function readCursor(ctx: LedgerContext, schedule: Schedule): Promis
   return node === null ? null : { cursor: decodeCursor(node.data, path), version: node.stat.version };
 }
 
-/** All that can be read, by id. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
-export async function listSchedules(ctx: LedgerContext): Promise<HeldSchedule[]> {
-  const ids = ((await ctx.session.children(schedulesPath)) ?? []).sort() as ScheduleId[];
-  const found: HeldSchedule[] = [];
-  for (let from = 0; from < ids.length; from += readsAtOnce) {
-    const part = ids.slice(from, from + readsAtOnce).map((id) => readable(ctx, id));
-    found.push(...(await Promise.all(part)).filter((held) => held !== null));
-  }
-  return found;
+/** Of all schedules, in order. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
+export async function scheduleIds(ctx: LedgerContext): Promise<ScheduleId[]> {
+  return ((await ctx.session.children(schedulesPath)) ?? []).sort() as ScheduleId[];
+}
+
+/** Those that are there and can be read. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
+export async function readSchedules(ctx: LedgerContext, ids: readonly ScheduleId[]): Promise<HeldSchedule[]> {
+  const found = await Promise.all(ids.map((id) => readable(ctx, id)));
+  return found.filter((held) => held !== null);
 }
 
 /** Makes the schedule and its cursor. One that says the same is the same schedule, paused or not. */

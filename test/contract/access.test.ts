@@ -19,6 +19,7 @@ import { buildApp } from '../../src/http/app.js';
 import { requireScopes } from '../../src/http/scope.js';
 import { type Clock, silentLogger, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { violationsOf } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
 const secret = 's'.repeat(43);
@@ -36,6 +37,9 @@ function summaryOf(task: string): object {
   const rest = { attempt: 1, errorCode: null, replays: 0, worker: null };
   return { id: task, type: 't', state: 'waiting', ...times, ...rest };
 }
+
+/** Of whoever is let in at a gate. */
+const admittedStatus = 299;
 
 type Here = {
   readonly app: FastifyInstance;
@@ -66,21 +70,27 @@ function here(options: { key?: ApiKey; required?: boolean; perSecond?: number } 
   const runtime = { clock, random: systemRandom, log: silentLogger };
   const app = buildApp({ tasks: service, runtime, access, rateLimitPerSecond: perSecond });
   onTestFinished(() => app.close());
-  const ask: Here['ask'] = (method, url, authorization, body, remoteAddress = '127.0.0.1') => {
+  // Whatever is answered is described, but for what the test's own gates answer.
+  const ask: Here['ask'] = async (method, url, authorization, body, remoteAddress = '127.0.0.1') => {
     const payload = body === undefined ? {} : { payload: body as object };
     const headers = authorization === undefined ? {} : { authorization };
-    return app.inject({ method: method as 'GET', url, headers, remoteAddress, ...payload });
+    const asked = { method: method as 'GET', url, headers, remoteAddress, ...payload };
+    const response = await app.inject(asked);
+    const { statusCode: status, headers: answered } = response;
+    const answer = { method, url, status, headers: answered, body: response.body };
+    if (status !== admittedStatus) expect(violationsOf(answer)).toEqual([]);
+    return response;
   };
   return { app, service, time, book, ask };
 }
 
-/** The application with its routes as they are declared; whoever is admitted to one is answered 299, and nothing is done. */
+/** The application with its routes as they are declared; whoever is admitted to one is answered `admittedStatus`, and nothing is done. */
 function gates(options: Parameters<typeof here>[0] = {}): Here & { readonly routes: RouteOptions[] } {
   const routes: RouteOptions[] = [];
   const onNew = (message: unknown): void => {
     const { fastify } = message as { fastify: FastifyInstance };
     fastify.addHook('onRoute', (route) => void routes.push(route));
-    fastify.addHook('preParsing', async (_request, reply) => reply.code(299).send('admitted'));
+    fastify.addHook('preParsing', async (_request, reply) => reply.code(admittedStatus).send('admitted'));
   };
   subscribe('fastify.initialization', onNew);
   const made = here(options);
@@ -102,7 +112,7 @@ describe('every route', () => {
         const scope = config?.scope;
         const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'), presented);
         const admitted = scope === 'open' || scopes.includes(scope as KeyScope);
-        expect([method, url, response.statusCode]).toEqual([method, url, admitted ? 299 : 403]);
+        expect([method, url, response.statusCode]).toEqual([method, url, admitted ? admittedStatus : 403]);
         if (admitted || method === 'HEAD') continue;
         const { code, detail } = response.json();
         expect([code, detail]).toEqual(['SCOPE_MISSING', expect.stringContaining(`scope "${scope}"`)]);
@@ -114,7 +124,11 @@ describe('every route', () => {
     const { ask, routes } = gates();
     for (const { method, url, config } of routes) {
       const response = await ask(String(method), url.replaceAll(/:\w+/g, 'x'));
-      expect([method, url, response.statusCode]).toEqual([method, url, config?.scope === 'open' ? 299 : 401]);
+      expect([method, url, response.statusCode]).toEqual([
+        method,
+        url,
+        config?.scope === 'open' ? admittedStatus : 401,
+      ]);
       if (response.statusCode !== 401) continue;
       expect(response.headers['www-authenticate']).toBe('Bearer realm="claimkeeper"');
       if (method !== 'HEAD')
@@ -126,9 +140,9 @@ describe('every route', () => {
     const { ask, routes } = gates({ required: false, key: keyWith({ scopes: ['read'] }) });
     for (const { method, url, config } of routes) {
       const path = url.replaceAll(/:\w+/g, 'x');
-      expect((await ask(String(method), path)).statusCode).toBe(299);
+      expect((await ask(String(method), path)).statusCode).toBe(admittedStatus);
       const admitted = config?.scope === 'open' || config?.scope === 'read';
-      expect((await ask(String(method), path, presented)).statusCode).toBe(admitted ? 299 : 403);
+      expect((await ask(String(method), path, presented)).statusCode).toBe(admitted ? admittedStatus : 403);
     }
   });
 
@@ -258,6 +272,74 @@ describe('a key for some queues', () => {
     const { body } = await following;
     expect(body).toContain('2-0');
     expect(body).not.toContain('bank');
+  });
+
+  test('waits for no task of another', async () => {
+    const { ask, service } = here(forMail);
+    for (const task of [bank, mail]) await ask('POST', '/v1/tasks', undefined, task);
+    const refused = await ask('GET', `/v1/tasks/${bank.id}?wait=30`, presented);
+    expect(refused.json()).toMatchObject({ code: 'QUEUE_FORBIDDEN' });
+    const own = ask('GET', `/v1/tasks/${mail.id}?wait=30`, presented);
+    await eventually(() => expect([...service.waiting.keys()]).toEqual(['m']), { what: 'it waits' });
+    service.end('m', 'completed');
+    expect((await own).json()).toMatchObject({ state: 'completed' });
+  });
+
+  describe('schedules', () => {
+    const times = { cron: '0 6 * * *' };
+    const own = { id: 'own', ...times, task: { type: 't', queue: 'mail-eu' } };
+    const foreign = { id: 'foreign', ...times, task: { type: 't', queue: 'bank' } };
+    const refusal = { code: 'QUEUE_FORBIDDEN', status: 403 };
+
+    test('are made and moved into them, and into no other, the default included', async () => {
+      const { ask, service } = here(forMail);
+      for (const definition of [foreign, { ...foreign, task: { type: 't' } }]) {
+        const response = await ask('POST', '/v1/schedules', presented, definition);
+        expect(response.json()).toMatchObject({ ...refusal, field: 'task.queue' });
+      }
+      expect((await ask('POST', '/v1/schedules', presented, own)).statusCode).toBe(201);
+      const { id: _id, ...moved } = { ...own, task: foreign.task };
+      const response = await ask('PUT', '/v1/schedules/own', presented, moved);
+      expect(response.json()).toMatchObject({ ...refusal, field: 'task.queue' });
+      const { id: _own, ...later } = { ...own, cron: '0 7 * * *' };
+      expect((await ask('PUT', '/v1/schedules/own', presented, later)).statusCode).toBe(200);
+      expect([...service.schedules.held.keys()]).toEqual(['own']);
+    });
+
+    test.each([
+      ['GET', '', undefined],
+      ['GET', '/next', undefined],
+      ['PUT', '', { ...times, task: own.task }],
+      ['POST', '/pause', undefined],
+      ['POST', '/resume', undefined],
+      ['POST', '/run', undefined],
+      ['DELETE', '', undefined],
+    ] as const)('%s …%s of one for another is refused, and nothing is done', async (method, act, body) => {
+      const { ask, service } = here(forMail);
+      for (const definition of [own, foreign]) await ask('POST', '/v1/schedules', undefined, definition);
+      const before = await service.schedules.get('foreign');
+      const response = await ask(method, `/v1/schedules/foreign${act}`, presented, body);
+      expect(response.json()).toMatchObject(refusal);
+      expect(response.body).not.toContain('bank');
+      expect(await service.schedules.get('foreign')).toEqual(before);
+      expect((await ask(method, `/v1/schedules/own${act}`, presented, body)).statusCode).toBeLessThan(300);
+    });
+
+    test('are listed without the others, in whole pages', async () => {
+      const { ask } = here(forMail);
+      for (const n of [1, 2, 3, 4, 5, 6]) {
+        const task = n % 3 === 0 ? own.task : foreign.task;
+        await ask('POST', '/v1/schedules', undefined, { id: `s${n}`, ...times, task });
+      }
+      const page = async (query: string): Promise<unknown[]> => {
+        const { schedules, cursor } = (await ask('GET', `/v1/schedules?${query}`, presented)).json();
+        return [...schedules.map(({ id }: { id: string }) => id), cursor];
+      };
+      expect(await page('limit=1')).toEqual(['s3', 's3']);
+      expect(await page('limit=1&cursor=s3')).toEqual(['s6', 's6']);
+      expect(await page('limit=1&cursor=s6')).toEqual([null]);
+      expect(await page('limit=50')).toEqual(['s3', 's6', null]);
+    });
   });
 
   test('of a batch each task is judged for itself, in order', async () => {

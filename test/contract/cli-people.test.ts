@@ -9,7 +9,14 @@ import { PassThrough, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { run } from '../../src/cli/program.js';
-import { ClaimkeeperError, hashOfSecret, keyText, parseKeyId } from '../../src/domain/index.js';
+import {
+  ClaimkeeperError,
+  hashOfSecret,
+  keyScopes,
+  keyText,
+  parseKeyId,
+  type TaskSummary,
+} from '../../src/domain/index.js';
 import { type ApiOptions, createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
@@ -161,6 +168,45 @@ describe('an API that asks for a key', () => {
     const other = await cli(['get', 'a', '--api-key', key], env);
     expect([other.code, other.err]).toEqual([1, expect.stringContaining('[SCOPE_MISSING]')]);
   });
+
+  test.each([
+    'get a --wait 1',
+    'list --state failed',
+    'queues',
+    'queues pause default',
+    'queues resume default',
+    'watch --count 1',
+    'workers',
+    'cancel a',
+    'schedules list',
+    'schedules get report',
+    'schedules update report --jitter-ms 5',
+    'schedules pause report',
+    'schedules resume report',
+    'schedules run report --key k',
+    'schedules next report',
+    'schedules preview --cron 0_6_*_*_*',
+    'schedules create --id other --cron 0_6_*_*_* --type t',
+    'schedules remove report',
+  ])('is shown it by "%s" as well, by flag and by file', async (line) => {
+    const held = { ...stored, scopes: [...keyScopes] };
+    const { env, service } = await api({ access: { keys: { find: () => held }, required: true } });
+    await service.submitMany([{ id: 'a', type: 't' }]);
+    await service.schedules.create({ id: 'report', cron: '0 6 * * *', task: { type: 't' } });
+    const times = { acceptedAt: twinNow, startedAt: null, finishedAt: null };
+    const rest = { attempt: 1, errorCode: null, replays: 0, worker: null, state: 'failed', ...times };
+    const task = { id: 'a', type: 't', queue: 'default', ...rest } as TaskSummary;
+    service.feed = [{ kind: 'event', id: '1-0', at: twinNow, from: null, task }];
+    const words = line.split(' ').map((word) => word.replaceAll('_', ' '));
+    const without = await cli(words, env);
+    expect([without.code, without.err]).toEqual([1, expect.stringContaining('[KEY_REQUIRED]')]);
+    const config = await fileOf('all.json', [JSON.stringify({ api: env.CLAIMKEEPER_API, apiKey: key })]);
+    const byFile = await cli([...words, '--config', config], {});
+    expect([byFile.code, byFile.err.includes('claimkeeper:')]).toEqual([0, false]);
+    if (line.includes('remove'))
+      await service.schedules.create({ id: 'report', cron: '0 6 * * *', task: { type: 't' } });
+    expect((await cli([...words, '--api-key', key], env)).code).toBe(0);
+  });
 });
 
 describe('completion', () => {
@@ -181,7 +227,7 @@ describe('completion', () => {
   }
 
   test('offers every command that the help has, at each level', async () => {
-    for (const path of [[], ['keys']]) {
+    for (const path of [[], ['keys'], ['schedules']]) {
       const commands = await commandsIn(path);
       expect(commands.length).toBeGreaterThan(2);
       const words = await offered(['claimkeeper', ...path, ''].join(' '));

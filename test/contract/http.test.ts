@@ -26,8 +26,10 @@ import {
   silentLogger,
   systemRandom,
 } from '../../src/runtime/index.js';
+import { checkEveryAnswer, violationsOf, violationsOnWire } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
+checkEveryAnswer();
 const now = twinNow;
 
 /** Its timers go off at once when it is `hasty`: deadlines are over before anything is done. */
@@ -57,11 +59,15 @@ function here(runtime = testRuntime()): Here {
   return {
     app,
     service,
-    send(method, url, body) {
-      const injected: InjectOptions = { method, url };
-      if (body === undefined) return app.inject(injected);
+    async send(method, url, body) {
       const payload = typeof body === 'string' ? body : JSON.stringify(body);
-      return app.inject({ ...injected, payload, headers: { 'content-type': 'application/json' } });
+      const json = { payload, headers: { 'content-type': 'application/json' } };
+      const injected: InjectOptions = { method, url, ...(body === undefined ? {} : json) };
+      const response = await app.inject(injected);
+      const { statusCode: status, headers } = response;
+      // Some are answered before the application sees them.
+      expect(violationsOf({ method, url, status, headers, body: response.body })).toEqual([]);
+      return response;
     },
   };
 }
@@ -367,16 +373,17 @@ describe('GET /v1/tasks/:id and replay', () => {
 });
 
 describe('failures behind the API', () => {
-  test.each(['ZOOKEEPER_UNAVAILABLE', 'OUTCOME_UNKNOWN', 'REDIS_UNAVAILABLE'] as const)(
-    '%s is 503 and says when to ask again',
-    async (code) => {
-      const { send, service } = here();
-      service.failure = new ClaimkeeperError(code, 'no quorum');
-      const response = await send('GET', '/v1/tasks/a');
-      expectProblem(response, code);
-      expect(response.headers['retry-after']).toMatch(/^\d+$/);
-    },
-  );
+  test.each([
+    ['ZOOKEEPER_UNAVAILABLE', 'GET', '/v1/tasks/a'],
+    ['REDIS_UNAVAILABLE', 'GET', '/v1/tasks/a'],
+    ['OUTCOME_UNKNOWN', 'POST', '/v1/tasks'],
+  ] as const)('%s is 503 and says when to ask again', async (code, method, url) => {
+    const { send, service } = here();
+    service.failure = new ClaimkeeperError(code, 'no quorum');
+    const response = await send(method, url, method === 'POST' ? welcome : undefined);
+    expectProblem(response, code);
+    expect(response.headers['retry-after']).toMatch(/^\d+$/);
+  });
 
   test('a failure that asking again does not mend has no Retry-After', async () => {
     const { send, service } = here();
@@ -445,7 +452,11 @@ describe('on a socket', () => {
       socket.setEncoding('utf8').on('data', (part: string) => {
         answer += part;
       });
-      socket.on('error', reject).on('close', () => resolve(answer));
+      socket.on('error', reject).on('close', () => {
+        const violations = answer === '' ? [] : violationsOnWire(text, answer);
+        if (violations.length === 0) resolve(answer);
+        else reject(new Error(violations.join('\n')));
+      });
       socket.write(text);
     });
   }

@@ -8,7 +8,10 @@ import type { EpochMs, Name, State, TaskId, TaskSummary } from '../../src/domain
 import { type Api, createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
+
+checkEveryAnswer();
 
 const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
 

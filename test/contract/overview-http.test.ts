@@ -16,7 +16,10 @@ import {
 import { createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
+
+checkEveryAnswer();
 
 async function api() {
   const service = new TaskServiceTwin();
@@ -256,6 +259,7 @@ describe('GET /v1/events', () => {
 
   test('HEAD is no way to hold a stream open', async () => {
     const { url } = await api();
-    expect((await fetch(`${url}/v1/events`, { method: 'HEAD' })).status).toBe(404);
+    const response = await fetch(`${url}/v1/events`, { method: 'HEAD' });
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, OPTIONS']);
   });
 });

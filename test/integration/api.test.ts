@@ -5,6 +5,9 @@ import { type Api, createApi, type TaskView } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { type Fleet, startFleet } from '../support/fleet.js';
+import { checkEveryAnswer } from '../support/openapi-answers.js';
+
+checkEveryAnswer();
 
 describe('the API', () => {
   let fleet: Fleet;
@@ -73,6 +76,38 @@ describe('the API', () => {
     fleet.witness.release('showing');
     await fleet.settled(['showing']);
     expect(await view()).toMatchObject({ state: 'completed', progress: null });
+  }, 60_000);
+
+  test('a request that waits for a task is answered when a worker in another process has ended it', async () => {
+    fleet.witness.hold('awaited');
+    expect((await post('/v1/tasks', { id: 'awaited', type: 'effect' })).status).toBe(201);
+    let answered = false;
+    const waiting = fetch(`${url}/v1/tasks/awaited?wait=30`).then(async (response) => {
+      answered = true;
+      return (await response.json()) as TaskView;
+    });
+    const state = async (): Promise<string> =>
+      ((await (await fetch(`${url}/v1/tasks/awaited`)).json()) as TaskView).state;
+    await eventually(async () => expect(await state()).toBe('running'), { what: 'it runs' });
+    expect(answered).toBe(false);
+    fleet.witness.release('awaited');
+    expect(await waiting).toMatchObject({ id: 'awaited', state: 'completed' });
+  }, 60_000);
+
+  test('a schedule is made, run and removed; the fleet is shown with its worker', async () => {
+    const schedule = { id: 'yearly', cron: '0 0 1 1 *', task: { type: 'effect', payload: 1 } };
+    expect((await post('/v1/schedules', schedule)).status).toBe(201);
+    const run = await post('/v1/schedules/yearly/run', { key: 'now' });
+    expect([run.status, run.headers.get('location')]).toEqual([201, '/v1/tasks/yearly@run-now']);
+    await fleet.settled(['yearly@run-now']);
+    const list = await (await fetch(`${url}/v1/schedules`)).json();
+    expect(list).toMatchObject({ schedules: [{ id: 'yearly', paused: false, last: null }], cursor: null });
+    const { workers } = (await (await fetch(`${url}/v1/workers`)).json()) as { workers: object[] };
+    expect(workers).toMatchObject([{ types: expect.arrayContaining(['effect']), tasks: [] }]);
+    expect((await fetch(`${url}/v1/schedules/yearly`, { method: 'DELETE' })).status).toBe(204);
+    expect(await (await fetch(`${url}/metrics`)).text()).toMatch(
+      /^claimkeeper_commit_transactions_total [1-9]/m,
+    );
   }, 60_000);
 
   test('answers 503 in time while ZooKeeper is away, is not ready, and has every acknowledged task afterwards', async () => {

@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startZooKeeper } from '../../infra/servers.js';
 import { ApiClient } from '../../src/cli/api-client.js';
-import { systemClock } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
 
@@ -95,7 +94,7 @@ function installation(): Record<string, string> {
 
 async function clientOf(api: Running): Promise<ApiClient> {
   const [, url = ''] = await api.says(/listening on (\S+)/);
-  return new ApiClient(url, systemClock);
+  return new ApiClient(url);
 }
 
 function completed(client: ApiClient, id: string) {
@@ -228,7 +227,7 @@ describe('confirm-restore', () => {
       what: 'the API is halted',
     });
     const [, held = ''] = await api.says(/"held":"([^"]+)"/);
-    const [outcome] = (await new ApiClient(url, systemClock).submit([{ id: 'x', type: 'pid' }])).slice(0, 1);
+    const [outcome] = (await new ApiClient(url).submit([{ id: 'x', type: 'pid' }])).slice(0, 1);
     expect(outcome).toMatchObject({ kind: 'refused', error: { code: 'GENERATION_CHANGED' } });
     const confirmed = claimkeeper(['confirm-restore', '--held', held], env);
     await confirmed.says(/confirmed: the generation is now/);

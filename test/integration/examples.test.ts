@@ -9,7 +9,6 @@ import { promisify } from 'node:util';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startRedis, startZooKeeper } from '../../infra/servers.js';
 import { ApiClient } from '../../src/cli/api-client.js';
-import { systemClock } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { uniqueChroot, uniquePrefix } from '../support/servers.js';
 
@@ -127,7 +126,7 @@ test('worker: the module serves, and a task has the checksum of what it names', 
     what: 'the API listens',
     deadlineMs: 20_000,
   });
-  const client = new ApiClient(api, systemClock);
+  const client = new ApiClient(api);
   await client.submit([
     { id: 'there', type: 'checksum', payload: { url: `${url}/file` } },
     { id: 'gone', type: 'checksum', payload: { url: `${url}/gone` } },

@@ -4,16 +4,19 @@
 import {
   ClaimkeeperError,
   type EpochMs,
+  type FleetMember,
   type Nonce,
   newRecord,
   parseSubmission,
   type Resolution,
+  type State,
   type Submission,
   type TaskId,
   type TaskRecord,
 } from '../../src/domain/index.js';
-import type { Readiness, SubmitOutcome, TaskService } from '../../src/http/index.js';
+import type { Readiness, ServiceStats, SubmitOutcome, TaskService } from '../../src/http/index.js';
 import { OverviewTwin } from './overview-twin.js';
+import { ScheduleServiceTwin } from './schedule-service-twin.js';
 
 export const twinNow = Date.UTC(2026, 0, 2, 3, 4, 5, 6) as EpochMs;
 const dedupUntil = (twinNow + 86_400_000) as EpochMs;
@@ -21,11 +24,26 @@ const dedupUntil = (twinNow + 86_400_000) as EpochMs;
 /** Keeps submissions in a map; tells the same from other content as the ledger does. */
 export class TaskServiceTwin extends OverviewTwin implements TaskService {
   readonly tasks = new Map<TaskId, Submission>();
+  readonly schedules = new ScheduleServiceTwin(twinNow);
+  workers: readonly FleetMember[] = [];
+  /** Requests that wait for a task to end, by its id. */
+  readonly waiting = new Map<string, () => void>();
+  readonly ended = new Map<string, State>();
+  counters: ServiceStats = {
+    commits: { multis: 0, operations: 0, transactions: 0, refusedMultis: 0 },
+    deliveriesDropped: 0,
+  };
   failure: unknown = null;
   readiness: Readiness = { ready: true, zookeeper: 'connected', redis: 'ready' };
 
   ready(): Readiness {
     return this.readiness;
+  }
+
+  /** As if its attempt had ended so. */
+  end(id: string, state: State): void {
+    this.ended.set(id, state);
+    this.waiting.get(id)?.();
   }
 
   async submitMany(inputs: readonly unknown[]): Promise<SubmitOutcome[]> {
@@ -36,7 +54,29 @@ export class TaskServiceTwin extends OverviewTwin implements TaskService {
   async get(id: TaskId): Promise<TaskRecord | null> {
     if (this.failure !== null) throw this.failure;
     const task = this.tasks.get(id);
-    return task === undefined ? null : newRecord(task, 'nonce' as Nonce, twinNow);
+    if (task === undefined) return null;
+    const record = newRecord(task, 'nonce' as Nonce, twinNow);
+    const state = this.ended.get(id);
+    return state === undefined ? record : { ...record, state, finishedAt: twinNow };
+  }
+
+  async fleet(): Promise<readonly FleetMember[]> {
+    if (this.failure !== null) throw this.failure;
+    return this.workers;
+  }
+
+  /** The tasks end when {@link end} says so. */
+  async untilEnded(id: string, signal: AbortSignal): Promise<void> {
+    if (this.failure !== null) throw this.failure;
+    await new Promise<void>((resolve) => {
+      this.waiting.set(id, resolve);
+      signal.addEventListener('abort', () => resolve());
+    });
+    this.waiting.delete(id);
+  }
+
+  stats(): ServiceStats {
+    return this.counters;
   }
 
   async progress(): Promise<null> {

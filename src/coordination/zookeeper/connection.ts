@@ -46,7 +46,8 @@ const clientState = { disconnected: 0, connecting: 1, connected: 2, expired: -3,
 
 const xidMax = 2 ** 31 - 2;
 const retryMsMin = 50;
-const newSessionRetryMsMax = 5_000;
+/** So that an ensemble that serves again is found within a second, however long it was away. */
+const newSessionRetryMsMax = 1_000;
 const handshakeMsMin = 1_000;
 const closeMsMax = 3_000;
 

@@ -1,0 +1,24 @@
+// worker-routes.ts: the fleet over HTTP: which workers are alive, and what each has taken.
+
+import type { FastifyInstance } from 'fastify';
+import type { FleetMember } from '../domain/index.js';
+import type { Runtime } from '../runtime/index.js';
+import { withDeadline } from './deadline.js';
+import type { TaskService } from './port.js';
+import { guarded } from './queue-guard.js';
+import { iso } from './view.js';
+
+/** A worker as the API shows it; `startedAt` is ISO 8601 in UTC. */
+export type WorkerView = Omit<FleetMember, 'startedAt'> & { readonly startedAt: string };
+
+export function addWorkerRoutes(app: FastifyInstance, tasks: TaskService, runtime: Runtime): void {
+  app.get('/v1/workers', { config: { scope: 'read', query: [] } }, async ({ caller }) => {
+    const members = await withDeadline(runtime, guarded(tasks, caller).fleet(), 'ZOOKEEPER_UNAVAILABLE');
+    return { workers: members.map(workerViewOf) };
+  });
+}
+
+function workerViewOf({ id, pid, host, queues, types, concurrency, ...rest }: FleetMember): WorkerView {
+  const { startedAt, session, tasks } = rest;
+  return { id, pid, host, queues, types, concurrency, startedAt: iso(startedAt), session, tasks };
+}

@@ -1,0 +1,102 @@
+// endings.test.ts: waiting for tasks to end, on the memory twin and on real ZooKeeper: one watch per task however many wait,
+// and an end is noticed whatever becomes of the connection.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Session } from '../../src/coordination/index.js';
+import { ClaimkeeperError, type EpochMs, parseSubmission, type TaskId } from '../../src/domain/index.js';
+import { accept, cancel, Endings } from '../../src/ledger/index.js';
+import { join, type Party, withMethods } from '../support/crew.js';
+import { memoryWorld } from '../support/memory-world.js';
+import type { World } from '../support/world.js';
+import { zookeeperWorld } from '../support/zookeeper-world.js';
+
+const until = { deadlineMs: 10_000 };
+const never = new AbortController().signal;
+
+describe.each([
+  ['the memory twin', memoryWorld],
+  ['ZooKeeper', zookeeperWorld],
+])('endings on %s', (_name, makeWorld) => {
+  let world: World;
+  let party: Party;
+  let other: Party;
+  let endings: Endings;
+  let watched = 0;
+  let failing = false;
+  let serial = 0;
+
+  beforeAll(async () => {
+    world = await makeWorld();
+    const counting = (session: Session): Session =>
+      withMethods(session, {
+        read(path, watcher) {
+          if (failing) return Promise.reject(new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', 'a fault'));
+          if (watcher !== undefined) watched += 1;
+          return session.read(path, watcher);
+        },
+      });
+    party = await join(world, () => undefined, counting);
+    other = await join(world, () => undefined);
+    endings = new Endings(party.ctx);
+  });
+  afterAll(() => world.close());
+
+  async function task(): Promise<TaskId> {
+    serial += 1;
+    const submission = parseSubmission({ id: `e${serial}`, type: 't' }, 0 as EpochMs);
+    await accept(other.ctx, submission, until);
+    await party.ctx.session.sync();
+    watched = 0;
+    return submission.id;
+  }
+
+  test('a task that another process ends wakes all who wait for it, by one watch', async () => {
+    const id = await task();
+    const waits = Array.from({ length: 50 }, () => endings.until(id, new AbortController().signal));
+    await party.ctx.session.sync();
+    await cancel(other.ctx, id, until);
+    await Promise.all(waits);
+    expect(watched).toBeLessThanOrEqual(2); // The one that waited, and the one that found the end.
+  });
+
+  test('one that has ended, or is not there, is not waited for', async () => {
+    const id = await task();
+    await cancel(party.ctx, id, until);
+    await endings.until(id, never);
+    await endings.until('none' as TaskId, never);
+  });
+
+  test('who gives up is let go at once, and those who come after set no other watch', async () => {
+    const id = await task();
+    for (let i = 0; i < 20; i += 1) {
+      const giveUp = new AbortController();
+      const waiting = endings.until(id, giveUp.signal);
+      await party.ctx.session.sync();
+      giveUp.abort();
+      await waiting;
+    }
+    expect(watched).toBe(1);
+    const last = endings.until(id, never);
+    await cancel(other.ctx, id, until);
+    await last;
+  });
+
+  test('an end is noticed over a broken connection', async () => {
+    const id = await task();
+    const waiting = endings.until(id, never);
+    await party.ctx.session.sync();
+    party.peer.interrupt();
+    await cancel(other.ctx, id, until);
+    await waiting;
+  });
+
+  test('where ZooKeeper does not answer, that is said, and the next one asks anew', async () => {
+    const id = await task();
+    failing = true;
+    await expect(endings.until(id, never)).rejects.toMatchObject({ code: 'ZOOKEEPER_UNAVAILABLE' });
+    failing = false;
+    const waiting = endings.until(id, never);
+    await cancel(other.ctx, id, until);
+    await waiting;
+  });
+});
