@@ -153,6 +153,8 @@ export class Claimkeeper {
   readonly #overview: Overview;
   readonly #endings: Endings;
   readonly #services = new Set<Service>();
+  /** The last list held tasks that were there already: it is being submitted again, and the next one likely too. */
+  #repeated = false;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -189,9 +191,12 @@ export class Claimkeeper {
   }
 
   /** As {@link submit}, for many; one outcome each, in order. */
-  submitMany(inputs: readonly unknown[]): Promise<readonly SubmitManyOutcome[]> {
+  async submitMany(inputs: readonly unknown[]): Promise<readonly SubmitManyOutcome[]> {
     const now = this.#runtime.clock.now();
-    return Promise.all(inputs.map((input) => this.#submitOne(input, now)));
+    const likelyThere = inputs.length > 1 && this.#repeated;
+    const outcomes = await Promise.all(inputs.map((input) => this.#submitOne(input, now, likelyThere)));
+    if (inputs.length > 1) this.#repeated = outcomes.some(({ kind }) => kind === 'same');
+    return outcomes;
   }
 
   /**
@@ -369,11 +374,11 @@ export class Claimkeeper {
     await this.#session.close();
   }
 
-  async #submitOne(input: unknown, now: EpochMs): Promise<SubmitManyOutcome> {
+  async #submitOne(input: unknown, now: EpochMs, likelyThere: boolean): Promise<SubmitManyOutcome> {
     try {
       if (this.#closed !== null)
         throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
-      return await this.#accept(parseSubmission(input, now));
+      return await this.#accept(parseSubmission(input, now), likelyThere);
     } catch (error) {
       if (error instanceof ClaimkeeperError) return { kind: 'refused', error };
       throw error;
@@ -381,19 +386,20 @@ export class Claimkeeper {
   }
 
   async #accepted(task: Submission): Promise<Submitted> {
-    const { id, created, state, dedupUntil } = await this.#accept(task);
+    const { id, created, state, dedupUntil } = await this.#accept(task, false);
     return { id, created, state, dedupUntil };
   }
 
-  async #accept(task: Submission): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
+  async #accept(task: Submission, likelyThere: boolean): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
     if (this.#generation.halted) throw this.#unavailable(task.id, false);
-    return this.#outcomeOf(task.id, await this.#acceptInTime(task));
+    return this.#outcomeOf(task.id, await this.#acceptInTime(task, likelyThere));
   }
 
   /** What is on its way to a server that does not answer is not waited for: it may be accepted yet. */
-  async #acceptInTime(task: Submission): Promise<AcceptOutcome> {
+  async #acceptInTime(task: Submission, likelyThere: boolean): Promise<AcceptOutcome> {
     const msMax = this.#options.requestMsMax + lateMsMax;
-    const outcome = await within(this.#runtime.clock, msMax, accept(this.#ctx, task, this.#until()));
+    const work = accept(this.#ctx, task, this.#until(), { likelyThere });
+    const outcome = await within(this.#runtime.clock, msMax, work);
     return outcome === null ? { kind: 'unavailable', sent: true } : outcome.value;
   }
 

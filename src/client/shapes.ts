@@ -1,4 +1,4 @@
-// shapes.ts: what the API takes and gives, as its document says (GET /openapi.json): a test holds the one to the other.
+// shapes.ts: what the API takes and gives, made from its document (GET /openapi.json) by `npm run shapes`; a test holds the two together.
 
 export type State = 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled' | 'uncertain';
 

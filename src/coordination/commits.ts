@@ -127,10 +127,10 @@ class LaneQueue {
   async #send(batch: readonly Member[]): Promise<void> {
     const guard = this.#generation.guard();
     const session = this.#session.sessionId;
-    const members = batch.filter((member) => member.session === null || member.session === session);
+    const members: Member[] = [];
     for (const member of batch) {
-      if (!members.includes(member))
-        member.resolve({ kind: 'notSent', why: 'the session it was meant for is over' });
+      if (member.session === null || member.session === session) members.push(member);
+      else member.resolve({ kind: 'notSent', why: 'the session it was meant for is over' });
     }
     if (members.length === 0) return;
     if (guard === null || session === null) {

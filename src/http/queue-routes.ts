@@ -21,29 +21,17 @@ export function addQueueRoutes(app: FastifyInstance, tasks: TaskService, runtime
     return { queues: queues.map(queueViewOf), rebuilding };
   });
 
-  app.post<QueueRoute>(
-    '/v1/queues/:queue/pause',
-    { config: { scope: 'operate', query: [] } },
-    async ({ params, body, caller }) => {
-      refuseBody(body);
-      const queue = parseName(params.queue, 'queue');
-      return settingViewOf(
-        queue,
-        await withDeadline(runtime, guarded(tasks, caller).pauseQueue(queue), 'OUTCOME_UNKNOWN'),
-      );
-    },
-  );
-
-  app.post<QueueRoute>(
-    '/v1/queues/:queue/resume',
-    { config: { scope: 'operate', query: [] } },
-    async ({ params, body, caller }) => {
-      refuseBody(body);
-      const queue = parseName(params.queue, 'queue');
-      return settingViewOf(
-        queue,
-        await withDeadline(runtime, guarded(tasks, caller).resumeQueue(queue), 'OUTCOME_UNKNOWN'),
-      );
-    },
-  );
+  const acts = { pause: 'pauseQueue', resume: 'resumeQueue' } as const;
+  for (const [act, method] of Object.entries(acts)) {
+    app.post<QueueRoute>(
+      `/v1/queues/:queue/${act}`,
+      { config: { scope: 'operate', query: [] } },
+      async ({ params, body, caller }) => {
+        refuseBody(body);
+        const queue = parseName(params.queue, 'queue');
+        const setting = guarded(tasks, caller)[method](queue);
+        return settingViewOf(queue, await withDeadline(runtime, setting, 'OUTCOME_UNKNOWN'));
+      },
+    );
+  }
 }

@@ -81,6 +81,7 @@ export class ScheduleGuard implements ScheduleService {
   }
 
   preview(input: unknown, asked: TicksAsked): readonly EpochMs[] {
+    this.#assertCovered(input);
     return this.#schedules.preview(input, asked);
   }
 

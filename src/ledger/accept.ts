@@ -13,12 +13,22 @@ export type AcceptOutcome =
   /** `sent`: the task may have been accepted; submitting it again tells. */
   | { readonly kind: 'unavailable'; readonly sent: boolean };
 
-export async function accept(ctx: LedgerContext, task: Submission, until: Until): Promise<AcceptOutcome> {
+/** `likelyThere`: looks before it writes, which costs less than a refused transaction; the write decides all the same. */
+export async function accept(
+  ctx: LedgerContext,
+  task: Submission,
+  until: Until,
+  { likelyThere = false } = {},
+): Promise<AcceptOutcome> {
   const record = newRecord(task, ctx.runtime.random.nonce(), ctx.runtime.clock.now());
   const path = recordPath(task.id);
   const data = encodeRecord(record);
   let sent = false;
+  let look = likelyThere;
   const outcome = await drive<AcceptOutcome>(ctx.runtime, until, async () => {
+    const there = look ? await existing(ctx, record) : null;
+    look = false;
+    if (there !== null) return there;
     const written = await ctx.commits.commit([{ kind: 'create', path, data, mode: 'persistent' }], {
       lane: 'write',
     });

@@ -1,10 +1,13 @@
 // within.ts: an answer in time, or none: the work goes on, and nobody waits for it.
 
-import { type Clock, delay } from './clock.js';
+import type { Clock } from './clock.js';
 
 /** Null: `work` has not ended within `ms`. Rejects as `work` does. */
-export async function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<{ value: T } | null> {
-  const over = new AbortController();
-  const late = delay(clock, ms, over.signal).then(() => null);
-  return Promise.race([work.then((value) => ({ value })), late]).finally(() => over.abort());
+export function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<{ value: T } | null> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(ms, () => resolve(null), { keepAlive: true });
+    work
+      .then((value) => resolve({ value }), reject)
+      .finally(() => timer.cancel());
+  });
 }

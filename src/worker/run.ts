@@ -20,7 +20,7 @@ import {
   type TaskRecord,
 } from '../domain/index.js';
 import { hintAt, type LedgerContext, move, readHeld, recordPath } from '../ledger/index.js';
-import { delay } from '../runtime/index.js';
+import { delay, type Logger } from '../runtime/index.js';
 import { runAttempt } from './attempt.js';
 import type { Breaker } from './breaker.js';
 import type { Hold } from './hold.js';
@@ -108,32 +108,44 @@ export class Run {
 
   /** Runs attempts until one is not to be followed in place, and the ledger has the outcome. Never rejects. */
   async execute(): Promise<void> {
-    let goOn = false;
     try {
-      await pRetry(() => this.#attemptAndRecord(), {
-        retries: Number.POSITIVE_INFINITY,
-        minTimeout: 0, // The pause is ours, by the injected clock.
-        onFailedAttempt: async ({ error }) => {
-          goOn = error instanceof RetryInPlace && (await this.#reclaimAfter(error.delayMs));
-        },
-        shouldRetry: () => goOn,
-      });
+      // Most end with their first attempt: they pay for no retry.
+      const retryInMs = await this.#attemptAndRecord();
+      if (retryInMs !== null && (await this.#reclaimAfter(retryInMs))) await this.#retryInPlace();
     } catch (error) {
-      if (!(error instanceof RetryInPlace))
-        this.#deps.ctx.runtime.log.error({ err: error, task: this.#id }, 'run failed');
+      this.#deps.ctx.runtime.log.error({ err: error, task: this.#id }, 'run failed');
     } finally {
       this.#phase = 'over';
     }
+  }
+
+  async #retryInPlace(): Promise<void> {
+    let goOn = false;
+    const attempt = async (): Promise<void> => {
+      const retryInMs = await this.#attemptAndRecord();
+      if (retryInMs !== null) throw new RetryInPlace(retryInMs);
+    };
+    await pRetry(attempt, {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 0, // The pause is ours, by the injected clock.
+      onFailedAttempt: async ({ error }) => {
+        goOn = error instanceof RetryInPlace && (await this.#reclaimAfter(error.delayMs));
+      },
+      shouldRetry: () => goOn,
+    }).catch((error: unknown) => {
+      if (!(error instanceof RetryInPlace)) throw error;
+    });
   }
 
   get #id(): TaskRecord['id'] {
     return this.#held.record.id;
   }
 
-  async #attemptAndRecord(): Promise<void> {
+  /** Resolves with the delay in ms after which the next attempt is to follow here; null: none is. */
+  async #attemptAndRecord(): Promise<number | null> {
     const outcome = await this.#attempt();
     this.#phase = 'recording';
-    await this.#record(outcome);
+    return this.#record(outcome);
   }
 
   async #attempt(): Promise<AttemptOutcome> {
@@ -158,8 +170,8 @@ export class Run {
     return outcome;
   }
 
-  /** Tells the ledger; throws RetryInPlace when the next attempt is to follow here. */
-  async #record(outcome: AttemptOutcome): Promise<void> {
+  /** Tells the ledger; resolves as {@link #attemptAndRecord}. */
+  async #record(outcome: AttemptOutcome): Promise<number | null> {
     const { ctx, end } = this.#deps;
     const { clock, random } = ctx.runtime;
     const held = this.#held;
@@ -174,8 +186,7 @@ export class Run {
       deleteClaim,
     });
     if (moved.kind === 'moved') this.#held = moved.held;
-    if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace)
-      throw new RetryInPlace(retryInMs);
+    if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace) return retryInMs;
     if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
     if (moved.kind !== 'unavailable') {
       // Readopted meanwhile: it is the new claim that is still there.
@@ -184,6 +195,7 @@ export class Run {
     }
     this.#deps.onEnd(this, endingOf(outcome, held, moved));
     if (outcome.kind === 'unsettled') void this.#recordLate(outcome.late);
+    return null;
   }
 
   /**
@@ -275,11 +287,12 @@ export class Run {
   #context(signal: AbortSignal): TaskContext<Json> {
     const { ctx, onProgress } = this.#deps;
     const { record, version } = this.#held;
+    let log: Logger | null = null;
     const task: HandledTask<Json> = {
       id: record.id,
       type: record.type,
       queue: record.queue,
-      payload: structuredClone(record.payload), // The handler may change its own; the record's is written again.
+      payload: copyOf(record.payload),
       attempt: record.attempt,
       replays: record.replays ?? 0,
     };
@@ -291,7 +304,11 @@ export class Run {
       idempotencyKey: record.id,
       assertOwned: () => this.#assertOwned(record.nonce),
       progress: (value) => onProgress(record.id, progressText(value)),
-      log: ctx.runtime.log.child({ task: record.id, attempt: record.attempt }),
+      // Few handlers log: a logger of its own is made for those that do.
+      get log() {
+        log ??= ctx.runtime.log.child({ task: record.id, attempt: record.attempt });
+        return log;
+      },
     };
   }
 
@@ -308,6 +325,11 @@ export class Run {
       `task ${this.#id}: this attempt cannot prove that it still owns the task`,
     );
   }
+}
+
+/** The handler may change its own; the record's is written again. */
+function copyOf(payload: Json): Json {
+  return typeof payload === 'object' && payload !== null ? JSON.parse(JSON.stringify(payload)) : payload;
 }
 
 /** @throws TypeError, to the handler, for what JSON cannot carry. */

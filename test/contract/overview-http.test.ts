@@ -14,16 +14,17 @@ import {
   type TaskSummary,
 } from '../../src/domain/index.js';
 import { createApi } from '../../src/http/index.js';
-import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { type Clock, silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
-import { checkEveryAnswer } from '../support/openapi-answers.js';
+import { ManualClock } from '../support/manual-clock.js';
+import { checkEveryAnswer, violationsOfSchema } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
 checkEveryAnswer();
 
-async function api() {
+async function api(clock: Clock = systemClock) {
   const service = new TaskServiceTwin();
-  const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
+  const runtime = { clock, random: systemRandom, log: silentLogger };
   const server = createApi({ tasks: service, runtime });
   onTestFinished(() => server.close());
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
@@ -208,6 +209,25 @@ describe('GET /v1/events', () => {
         ),
       { what: 'all messages are there' },
     );
+    expect(violationsOfSchema('Change', JSON.stringify(view))).toEqual([]);
+  });
+
+  test('a client that does not read is cut off once its time is over, and not before', async () => {
+    const clock = new ManualClock();
+    const { service, url } = await api(clock);
+    // More than the buffers on the way hold.
+    service.feed = Array.from({ length: 100_000 }, () => change);
+    const asked = request(`${url}/v1/events`);
+    asked.on('error', () => undefined).end();
+    onTestFinished(() => void asked.destroy());
+    await once(asked, 'response');
+    await eventually(() => expect(clock.nextDueInMs()).toBe(limits.requestMsMax), {
+      what: 'the stream waits for its client',
+    });
+    await clock.advance(limits.requestMsMax - 1);
+    expect(service.following).toBe(1);
+    await clock.advance(1);
+    await eventually(() => expect(service.following).toBe(0), { what: 'the stream is over' });
   });
 
   test('the header goes before the parameter, as for a client that comes back', async () => {

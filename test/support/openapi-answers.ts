@@ -61,6 +61,11 @@ export function violationsOnWire(request: string, answer: string): string[] {
   return violationsOf({ method, url, status, headers: Object.fromEntries(headers), body });
 }
 
+/** What is wrong with it as one of the document's schemas. */
+export function violationsOfSchema(name: string, body: string): string[] {
+  return bodyViolations(name, ['components', 'schemas', name], body);
+}
+
 /** Makes every test of the file fail that saw an answer which the document does not describe. Returns how many were seen. */
 export function checkEveryAnswer(): () => number {
   const violations: string[] = [];
