@@ -96,6 +96,8 @@ export type Stats = {
   readonly commits: Readonly<CommitStats>;
   /** Deliveries that were given up; the reconciler repeats them. */
   readonly deliveriesDropped: number;
+  /** Words for the read model that were given up; the reconciler repairs it. */
+  readonly viewWordsDropped: number;
 };
 
 export type Readiness = {
@@ -220,7 +222,7 @@ export class Claimkeeper {
   /**
    * Resolves once the task has ended (completed, failed, cancelled, uncertain), or is not in the ledger, or `signal` aborts:
    * {@link get} tells which.
-   * @throws ClaimkeeperError `TASK_ID_INVALID`, `ZOOKEEPER_UNAVAILABLE`
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`
    */
   async untilEnded(id: string, signal: AbortSignal): Promise<void> {
     await this.#endings.until(parseTaskId(id), signal);
@@ -340,7 +342,11 @@ export class Claimkeeper {
 
   /** Counters of the life of this connection. */
   stats(): Stats {
-    return { commits: { ...this.#ctx.commits.stats }, deliveriesDropped: this.#deliveries.dropped };
+    return {
+      commits: { ...this.#ctx.commits.stats },
+      deliveriesDropped: this.#deliveries.dropped,
+      viewWordsDropped: this.#deliveries.view.news.dropped,
+    };
   }
 
   ready(): Readiness {
@@ -390,7 +396,10 @@ export class Claimkeeper {
     return { id, created, state, dedupUntil };
   }
 
-  async #accept(task: Submission, likelyThere: boolean): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
+  async #accept(
+    task: Submission,
+    likelyThere: boolean,
+  ): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
     if (this.#generation.halted) throw this.#unavailable(task.id, false);
     return this.#outcomeOf(task.id, await this.#acceptInTime(task, likelyThere));
   }
