@@ -179,6 +179,23 @@ describe.each([
     expect((await recordOf(party, id)).state).toBe('running');
   });
 
+  test('a claim that vanished and stands again, as after a restore, is not taken for gone', async () => {
+    const { session } = party.ctx;
+    const id = await submit(party, 'job');
+    const { path } = await claim(newWorker(), [id]);
+    const node = await session.read(path);
+    if (node === null) throw new Error('the claim does not stand');
+    const monitor = new ClaimsMonitor(party.ctx, 0);
+    await monitor.look();
+    await dropClaim(party.ctx, path, noEnd);
+    await monitor.look();
+    expect(monitor.dueInMs()).toBeLessThanOrEqual(0); // Gone, and past its grace.
+    await session.write([{ kind: 'create', path, data: node.data, mode: 'ephemeral' }]);
+    await lookAndAct(monitor);
+    expect(monitor.dueInMs()).toBe(Number.POSITIVE_INFINITY);
+    expect((await recordOf(party, id)).state).toBe('running');
+  });
+
   test('what dead workers leave under /claims is removed, and what the living need is not', async () => {
     const [dead, alive, busy] = [newWorker(), newWorker(), newWorker()];
     await claim(busy, [await submit(party, 'job')]);
