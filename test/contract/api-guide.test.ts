@@ -12,10 +12,10 @@ import {
   keyText,
   limits,
   parseKeyId,
-  parseSubmission,
   states,
 } from '../../src/domain/index.js';
 import { buildApp } from '../../src/http/app.js';
+import { openApiDocument } from '../../src/http/openapi.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { codes, tableUnder } from '../support/markdown.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
@@ -85,31 +85,42 @@ test('scopes, states and fields of a submission are those of the code', () => {
     tableUnder(guide, heading).map(([name = '']) => codes(name)[0]);
   expect(firstOf('Authentication')).toEqual(keyScopes);
   expect(firstOf('Look up a task')).toEqual(states);
-  const fields = firstOf('Submit a task') as string[];
-  const values: Record<string, unknown> = {
-    id: 'a',
-    type: 't',
-    queue: 'q',
-    retry: {},
-    onInterrupted: 'park',
-  };
-  for (const field of fields.filter((name) => name !== 'runAt')) {
-    const input = { id: 'a', type: 't', [field]: values[field] ?? 1 };
-    expect(() => parseSubmission(input, twinNow)).not.toThrow();
-  }
-  expect(() => parseSubmission({ id: 'a', type: 't', runAt: '2026-01-02T03:04:05Z' }, twinNow)).not.toThrow();
+  const { properties } = openApiDocument().components.schemas.Submission as { properties: object };
+  expect(firstOf('Submit a task').sort()).toEqual(Object.keys(properties).sort());
 });
 
+/** Of a query parameter. */
+function defaultOf(path: string, name: string): unknown {
+  const { parameters } = openApiDocument().paths[path]?.get as {
+    parameters: readonly { name: string; schema: { default?: unknown } }[];
+  };
+  return parameters.find((each) => each.name === name)?.schema.default;
+}
+
 test('the limits that it names are those of the code', () => {
-  expect([limits.batchTasksMax, limits.batchBytesMax, limits.requestBytesMax]).toEqual([
-    1_000,
-    8 * 2 ** 20,
-    128 * 1_024,
-  ]);
-  expect([limits.payloadBytesMax, limits.requestMsMax, limits.priorityMax]).toEqual([
-    64 * 1_024,
-    30_000,
-    1_000,
-  ]);
-  expect([limits.taskIdCharsMax, limits.errorMessageCharsMax, limits.attemptsKept]).toEqual([128, 500, 10]);
+  const text = guide.replaceAll(/\s+/g, ' ');
+  const kib = (bytes: number): string => `${bytes / 1_024} KiB`;
+  const mib = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
+  const grouped = (count: number): string => count.toLocaleString('en-US');
+  const batch = { tasks: `${grouped(limits.batchTasksMax)} tasks`, bytes: mib(limits.batchBytesMax) };
+  const tasks = defaultOf('/v1/tasks', 'limit');
+  const schedules = defaultOf('/v1/schedules', 'limit');
+  const ticks = defaultOf('/v1/schedules/{id}/next', 'count');
+  const named = [
+    `yours, 1 – ${limits.taskIdCharsMax} characters`,
+    `any JSON value up to ${kib(limits.payloadBytesMax)};`,
+    `0 is the most urgent, ${grouped(limits.priorityMax)} the least`,
+    `takes up to ${batch.tasks} and ${batch.bytes},`,
+    `waits for the task to end, up to ${limits.waitSecondsMax} seconds,`,
+    `\`limit\` is ${tasks} unless given, at most ${limits.listTasksMax}.`,
+    `\`limit\` (${schedules} unless given, at most ${limits.schedulesPageMax})`,
+    `\`count\` of them (${ticks} unless given)`,
+    `The note, up to ${limits.errorMessageCharsMax} characters,`,
+    `One task is up to ${kib(limits.requestBytesMax)} of body, a batch up to ${batch.bytes} and ${batch.tasks}.`,
+    `A request is answered within ${limits.requestMsMax / 1_000} seconds,`,
+    'up to a year',
+    'the newest ten',
+  ];
+  expect(named.filter((words) => !text.includes(words))).toEqual([]);
+  expect([limits.delayMsMax, limits.attemptsKept]).toEqual([365 * 86_400_000, 10]); // Named in words.
 });
