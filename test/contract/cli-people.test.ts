@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { run } from '../../src/cli/program.js';
 import {
   ClaimkeeperError,
@@ -113,8 +113,10 @@ describe('submit --file on a terminal', () => {
     expect(drawn).toBe('');
   });
 
-  test('a rate limit only makes it slower', async () => {
-    const { service, env } = await api({ rateLimitPerSecond: 2 });
+  test('a rate limit only makes it slower: what it refuses is sent again', async () => {
+    const { service, env } = await api({ rateLimitPerSecond: 1 });
+    const fetched = vi.spyOn(globalThis, 'fetch');
+    onTestFinished(() => fetched.mockRestore());
     const file = await fileOf(
       'limited.ndjson',
       Array.from({ length: 3_001 }, (_, i) => task(i)),
@@ -122,6 +124,7 @@ describe('submit --file on a terminal', () => {
     const { code, err } = await cli(['submit', '--file', file], env);
     expect([code, err]).toEqual([0, 'submitted: 3001 created, 0 already there, 0 refused']);
     expect(service.tasks.size).toBe(3_001);
+    expect(fetched.mock.settledResults.map(({ value }) => value.status)).toContain(429);
   });
 });
 
