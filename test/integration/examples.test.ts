@@ -64,6 +64,18 @@ test(
 );
 
 test(
+  'email: without a mail service, one is played',
+  async () => {
+    const zookeeper = await startZooKeeper(); // In the other one the e-mail has been sent.
+    onTestFinished(() => zookeeper.stop());
+    const more = { CLAIMKEEPER_ZOOKEEPER: zookeeper.url };
+    const result = "completed { value: { sentTo: 'ada@example.org' } }\n";
+    expect(await run('examples/email/main.js', more)).toBe(`accepted 1 of 3\n${result}`);
+  },
+  runsMsMax,
+);
+
+test(
   'nightly report: the schedule is made once, and its run is one task',
   async () => {
     const first = (await run('examples/nightly-report/main.js')).split('\n');
