@@ -4,26 +4,16 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import {
-  type ErrorCode,
-  errorRegistry,
-  hashOfSecret,
-  keyScopes,
-  keyText,
-  limits,
-  parseKeyId,
-  states,
-} from '../../src/domain/index.js';
+import { type ErrorCode, errorRegistry, keyScopes, limits, states } from '../../src/domain/index.js';
 import { buildApp } from '../../src/http/app.js';
 import { openApiDocument } from '../../src/http/openapi.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { codes, tableUnder } from '../support/markdown.js';
-import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
+import { TaskServiceTwin } from '../support/task-service-twin.js';
+import { shownKey, storedKey } from '../support/test-key.js';
 
 const guide = readFileSync(fileURLToPath(new URL('../../docs/api.md', import.meta.url)), 'utf8');
 const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8');
-
-const [id, secret] = [parseKeyId('0123456789abcdef'), 's'.repeat(43)];
 
 /** Of `curl -s [-X method] url [-H 'name: value'] [-d 'body']`. */
 function requestOf(command: string) {
@@ -33,7 +23,7 @@ function requestOf(command: string) {
   const after = (flag: string): string[] => words.filter((_, i) => words[i - 1] === flag);
   const url = words.find((word) => word.startsWith('http://127.0.0.1:7411/'));
   if (url === undefined) throw new Error(`no URL of the example's API: ${command}`);
-  const headers = after('-H').map((line) => line.replace('$KEY', keyText(id, secret)).split(': '));
+  const headers = after('-H').map((line) => line.replace('$KEY', shownKey).split(': '));
   const [body] = after('-d');
   const [method = body === undefined ? 'GET' : 'POST'] = after('-X');
   return {
@@ -47,11 +37,10 @@ function requestOf(command: string) {
 const withoutTimes = (text: string): string => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
 
 test('each example is answered as it shows', async () => {
-  const stored = { id, name: 'k', hash: hashOfSecret(secret), scopes: [...keyScopes], queues: ['*'] };
-  const key = { ...stored, createdAt: twinNow, expiresAt: null };
+  const access = { keys: { find: () => storedKey() }, required: false };
   const service = new TaskServiceTwin();
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const app = buildApp({ tasks: service, runtime, access: { keys: { find: () => key }, required: false } });
+  const app = buildApp({ tasks: service, runtime, access });
   onTestFinished(() => app.close());
   const examples = [...guide.matchAll(/^\$ (curl .*)\n(.*)$/gm)];
   expect(examples.length).toBeGreaterThan(6);
@@ -91,10 +80,10 @@ test('scopes, states and fields of a submission are those of the code', () => {
 
 /** Of a query parameter. */
 function defaultOf(path: string, name: string): unknown {
-  const { parameters } = openApiDocument().paths[path]?.get as {
+  const operation = openApiDocument().paths[path]?.get as {
     parameters: readonly { name: string; schema: { default?: unknown } }[];
   };
-  return parameters.find((each) => each.name === name)?.schema.default;
+  return operation.parameters.find((each) => each.name === name)?.schema.default;
 }
 
 test('the limits that it names are those of the code', () => {
