@@ -196,7 +196,7 @@ function ableMs(from: number, to: number, { outages }: World): number {
  * - An API: from the fault's end until a submit sent after it is answered as accepted, by whichever API.
  * - A ZooKeeper server: the longest time without a commit of the ensemble that began under the fault, or held on into it.
  * - Redis: from the fault's end until a task that was accepted after it is completed: deliveries reach workers again.
- * - A task's own handler: from its first claim until that attempt's outcome is known.
+ * - A task's own handler: from when it has taken as long as the fault lasts until that attempt's outcome is known.
  *
  * Null: there was nothing to recover, or it is not one of these.
  */
@@ -215,12 +215,8 @@ function recoveryMs(fault: FaultLine, world: World): number | null {
       return longestSilence(fault, world);
     case 'redis':
       return untilANewTaskIsCompleted(fault, world);
-    case 'task': {
-      const first = world.flights.find(({ task }) => task === fault.on);
-      return first === undefined || first.to === Number.POSITIVE_INFINITY
-        ? null
-        : ableMs(first.from, first.to, world);
-    }
+    case 'task':
+      return untilItsHandlerIsOver(fault, world);
     case 'fleet':
       return null;
   }
@@ -249,6 +245,13 @@ function untilItCompletes(fault: FaultLine, world: World): number | null {
     ({ at, by, before, after }) => at >= fault.to && own.has(by) && isCompletion(before, after),
   );
   return next === undefined ? null : ableMs(fault.to, next.at, world);
+}
+
+function untilItsHandlerIsOver(fault: FaultLine, world: World): number | null {
+  const first = world.flights.find(({ task }) => task === fault.on);
+  if (first === undefined || first.to === Number.POSITIVE_INFINITY) return null;
+  const overAt = first.from + fault.to - fault.from;
+  return first.to <= overAt ? null : ableMs(overAt, first.to, world);
 }
 
 function untilAnotherLeads(fault: FaultLine, world: World): number | null {
