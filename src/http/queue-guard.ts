@@ -19,7 +19,7 @@ import { ScheduleGuard } from './schedule-guard.js';
 import type { ScheduleService } from './schedule-port.js';
 
 /** Whether the caller may make, see and steer tasks of that queue. */
-export function mayUseQueue({ key }: Caller, queue: string): boolean {
+function mayUseQueue({ key }: Caller, queue: string): boolean {
   return key === null || coversQueue(key.queues, queue);
 }
 
