@@ -1,12 +1,6 @@
 // schedule-view.ts: a schedule as the API shows it: times for people and other languages, its task as it may be submitted.
 
-import type {
-  ScheduleView as Held,
-  Json,
-  Misfire,
-  PolicyOverride,
-  SkipReason,
-} from '../domain/index.js';
+import type { ScheduleView as Held, Json, Misfire, PolicyOverride, SkipReason } from '../domain/index.js';
 import { iso, isoOrNull } from './view.js';
 
 /** Times are ISO 8601 in UTC; null where there is none. */
