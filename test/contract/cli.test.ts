@@ -8,10 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { exitCodeOf } from '../../src/cli/exit.js';
 import { run } from '../../src/cli/program.js';
-import { ClaimkeeperError, limits } from '../../src/domain/index.js';
+import { ClaimkeeperError, type ErrorCode, errorRegistry, limits } from '../../src/domain/index.js';
 import { createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { openToAll } from '../support/open-to-all.js';
 import { TaskServiceTwin } from '../support/task-service-twin.js';
 
 type Ran = { readonly code: number; readonly out: string; readonly err: string };
@@ -34,7 +36,7 @@ async function cli(
 async function api() {
   const service = new TaskServiceTwin();
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const server = createApi({ tasks: service, runtime });
+  const server = createApi({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => server.close());
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
   return { service, url, env: { CLAIMKEEPER_API: url } };
@@ -228,6 +230,30 @@ describe('submit', () => {
     ];
     const { code } = await cli(['submit', '--file', '-'], { env, stdin: '{"id":"a"}\n{"id":"b"}' });
     expect(code).toBe(4);
+  });
+
+  test('an API that says nothing of a task is an error, and no line is left out in silence', async () => {
+    const { service, env } = await api();
+    const submitMany = service.submitMany.bind(service);
+    service.submitMany = async (inputs) => (await submitMany(inputs)).slice(1);
+    const stdin = '{"id":"a","type":"t"}\n{"id":"b","type":"t"}';
+    const many = await cli(['submit', '--file', '-'], { env, stdin });
+    expect([many.code, many.out]).toEqual([4, '']);
+    expect(many.err).toContain('it gave 1 outcomes for 2 tasks');
+    const one = await cli(['submit', '--id', 'c', '--type', 't'], { env });
+    expect([one.code, one.out]).toEqual([4, '']);
+  });
+
+  test('what becomes of a task has the exit code that an error has', async () => {
+    for (const code of Object.keys(errorRegistry) as ErrorCode[]) {
+      // What the command line says of itself is none of a task.
+      if (code === 'CONFIG_INVALID') continue;
+      const { service, env } = await api();
+      const error = new ClaimkeeperError(code, 'so it is');
+      service.submitMany = async () => [{ kind: 'refused', error }];
+      const args = ['submit', '--id', 'a', '--type', 't'];
+      expect([code, (await cli(args, { env })).code]).toEqual([code, exitCodeOf(error)]);
+    }
   });
 });
 
