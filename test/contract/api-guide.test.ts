@@ -51,7 +51,8 @@ test('each example is answered as it shows', async () => {
   const key = { ...stored, createdAt: twinNow, expiresAt: null };
   const service = new TaskServiceTwin();
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const app = buildApp({ tasks: service, runtime, access: { keys: { find: () => key }, required: false } });
+  const access = { keys: { find: () => key }, required: false };
+  const app = buildApp({ tasks: service, runtime, access, rateLimitPerSecond: 0 });
   onTestFinished(() => app.close());
   const examples = [...guide.matchAll(/^\$ (curl .*)\n(.*)$/gm)];
   expect(examples.length).toBeGreaterThan(6);

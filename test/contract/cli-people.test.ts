@@ -19,6 +19,7 @@ import {
 } from '../../src/domain/index.js';
 import { type ApiOptions, createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { openToAll } from '../support/open-to-all.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
 let folder = '';
@@ -50,7 +51,7 @@ async function cli(args: readonly string[], env: Record<string, string>, watched
 async function api(options: Partial<ApiOptions> = {}) {
   const service = new TaskServiceTwin();
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const server = createApi({ tasks: service, runtime, ...options });
+  const server = createApi({ ...openToAll, tasks: service, runtime, ...options });
   onTestFinished(() => server.close());
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
   return { service, env: { CLAIMKEEPER_API: url } };

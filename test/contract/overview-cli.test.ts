@@ -8,6 +8,7 @@ import type { EpochMs, Name, State, TaskId, TaskSummary } from '../../src/domain
 import { type Api, createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
@@ -16,7 +17,7 @@ checkEveryAnswer();
 const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
 
 async function serve(service: TaskServiceTwin, port = 0): Promise<{ server: Api; url: string }> {
-  const server = createApi({ tasks: service, runtime });
+  const server = createApi({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => server.close());
   return { server, url: await server.listen({ host: '127.0.0.1', port }) };
 }
