@@ -94,6 +94,8 @@ export type Stats = {
   readonly commits: Readonly<CommitStats>;
   /** Deliveries that were given up; the reconciler repeats them. */
   readonly deliveriesDropped: number;
+  /** Words for the read model that were given up; the reconciler repairs it. */
+  readonly viewWordsDropped: number;
 };
 
 export type Readiness = {
@@ -218,7 +220,7 @@ export class Claimkeeper {
   /**
    * Resolves once the task has ended (completed, failed, cancelled, uncertain), or is not in the ledger, or `signal` aborts:
    * {@link get} tells which.
-   * @throws ClaimkeeperError `TASK_ID_INVALID`, `ZOOKEEPER_UNAVAILABLE`
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`
    */
   async untilEnded(id: string, signal: AbortSignal): Promise<void> {
     await this.#endings.until(parseTaskId(id), signal);
@@ -337,7 +339,11 @@ export class Claimkeeper {
 
   /** Counters of the life of this connection. */
   stats(): Stats {
-    return { commits: { ...this.#ctx.commits.stats }, deliveriesDropped: this.#deliveries.dropped };
+    return {
+      commits: { ...this.#ctx.commits.stats },
+      deliveriesDropped: this.#deliveries.dropped,
+      viewWordsDropped: this.#deliveries.view.news.dropped,
+    };
   }
 
   ready(): Readiness {

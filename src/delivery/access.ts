@@ -11,3 +11,11 @@ export type RedisAccess = {
   /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
   ask<T>(question: () => Promise<T>): Promise<T>;
 };
+
+/** The answers to the commands that went together. @throws Error the first that one of them was answered with */
+export function answersIn(replies: readonly [Error | null, unknown][] | null): unknown[] {
+  return (replies ?? []).map(([error, value]) => {
+    if (error !== null) throw error;
+    return value;
+  });
+}

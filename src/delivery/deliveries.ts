@@ -6,6 +6,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { ClaimkeeperError, type Hint, type Name, type TaskId } from '../domain/index.js';
 import { type Runtime, type Service, within } from '../runtime/index.js';
+import { answersIn } from './access.js';
 import { openRedis } from './connection.js';
 import { Outbox } from './outbox.js';
 import { cargoOf, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
@@ -64,7 +65,7 @@ export class Deliveries implements Service {
     );
     this.#redis.on('ready', () => {
       this.#outbox.wake();
-      this.view.wake();
+      this.view.news.wake();
     });
   }
 
@@ -90,10 +91,10 @@ export class Deliveries implements Service {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    const all = Promise.all([this.#outbox.flush(), this.view.flush()]);
+    const all = Promise.all([this.#outbox.flush(), this.view.news.flush()]);
     if (this.available) await within(this.#runtime.clock, stopMsMax, all);
     this.#outbox.close();
-    this.view.close();
+    this.view.news.close();
     this.#redis.disconnect();
   }
 
@@ -173,7 +174,7 @@ export class Deliveries implements Service {
     for (const part of slices(entries, pageSize)) {
       const pipeline = this.#redis.pipeline();
       for (const [name, value] of part) pipeline.set(this.#key(name), value, 'PX', Math.ceil(ttlMs));
-      await this.#ask(async () => failOnError(await pipeline.exec()));
+      await this.#ask(async () => answersIn(await pipeline.exec()));
     }
   }
 
@@ -192,7 +193,7 @@ export class Deliveries implements Service {
     if (jobIds.length === 0) return [];
     const pipeline = this.#redis.pipeline();
     for (const jobId of jobIds) pipeline.hget(this.#queue(queue).toKey(jobId), 'data');
-    const replies = failOnError(await pipeline.exec());
+    const replies = answersIn(await pipeline.exec());
     return replies.flatMap((text) => (typeof text === 'string' ? cargoOf(parseJson(text)).ids : []));
   }
 
@@ -236,13 +237,6 @@ function progressName({ id, attempt }: Omit<ProgressWord, 'json'>): string {
 function unavailable(why: string, cause?: unknown): ClaimkeeperError {
   const message = `Redis did not answer: ${why}; accepted tasks are safe`;
   return new ClaimkeeperError('REDIS_UNAVAILABLE', message, { cause });
-}
-
-function failOnError(replies: [Error | null, unknown][] | null): unknown[] {
-  return (replies ?? []).map(([error, value]) => {
-    if (error !== null) throw error;
-    return value;
-  });
 }
 
 function parseJson(text: string): unknown {

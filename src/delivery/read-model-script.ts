@@ -5,7 +5,7 @@
 //   @in:<queue>:<state>     members in order; their number is the count
 //   @type:<type>, @error:<code>, @tasks          likewise
 //   @due:<queue>            waiting tasks by when they were, or will be, due
-//   @queues                 queues that have or had tasks
+//   @queues                 queues that have tasks
 //   @events                 stream of changes of state
 
 /** `KEYS[1]`: what every key begins with. `ARGV[1]`: events kept; then five arguments per word: how, bucket, id, line, instead. */
@@ -17,6 +17,7 @@ local states = { 'waiting', 'running', 'completed', 'failed', 'cancelled', 'unce
 local function read(id, line)
   local accepted, state, queue, kind, code, due, attempt =
     string.match(line, '^(%d+)%.%d+ (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+  if not accepted then return nil end
   return {
     id = id, member = accepted .. ':' .. id, state = state, queue = queue,
     kind = kind, code = code, due = due, attempt = attempt,
@@ -126,20 +127,22 @@ local passed = {}
 for at = 2, #ARGV, 5 do
   local how, hash, id, line, instead = ARGV[at], prefix .. 'line:' .. ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local was = redis.call('HGET', hash, id)
-  local stamp, shown = string.sub(line, 1, 26), was and string.sub(was, 1, 26)
+  -- A line of another form is as good as none: no index knows of it.
+  local old = was and read(id, was)
+  local stamp, shown = string.sub(line, 1, 26), old and string.sub(was, 1, 26)
   if how == 'gone' then
-    if shown and shown <= stamp then
-      unindex(read(id, was))
+    if not shown or shown <= stamp then
+      if old then unindex(old) end
       redis.call('HDEL', hash, id)
     end
   elseif how == 'passed' then
     if not shown or shown < stamp then
       local task = read(id, line)
-      event(passed[id] or (was and read(id, was)), task, line)
+      event(passed[id] or old, task, line)
       passed[id] = task
     end
   elseif (how == 'instead' and shown == instead) or (how ~= 'instead' and (not shown or shown < stamp)) then
-    local old, task = was and read(id, was), read(id, line)
+    local task = read(id, line)
     reindex(old, task)
     redis.call('HSET', hash, id, line)
     -- A task that a pass over the ledger finds is no news of its own.

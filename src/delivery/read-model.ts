@@ -2,7 +2,7 @@
 // from the ledger by the scheduler's pass (scheduler/view-repair.ts). Owns how tasks are found in it; how they come into it is
 // news.ts, line.ts and read-model-script.ts.
 
-import type { ChainableCommander } from 'ioredis';
+import type { Result } from 'ioredis';
 import {
   bucketOf,
   cursorAt,
@@ -19,9 +19,9 @@ import {
   type TaskSummary,
 } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
-import type { RedisAccess } from './access.js';
+import { answersIn, type RedisAccess } from './access.js';
 import { EventLog } from './event-log.js';
-import { idOfMember, memberOf, type Stamp, stampOf, summaryIn, type Word, wordOf } from './line.js';
+import { idOfMember, memberOf, type Stamp, stampOf, summaryIn, toldWord, type Word, wordOf } from './line.js';
 import { NewsDesk } from './news.js';
 import { readModelScript } from './read-model-script.js';
 
@@ -44,42 +44,32 @@ export type Shown = { readonly id: TaskId; readonly stamp: Stamp };
 
 type Member = string;
 
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    /** read-model-script.ts; sent as a whole only to a Redis that does not have it yet. */
+    claimkeeperView(prefix: string, ...args: (string | number)[]): Result<string[], Context>;
+  }
+}
+
 export class ReadModel {
   readonly events: EventLog;
+  /** What is on its way into it. */
+  readonly news: NewsDesk;
   readonly #access: RedisAccess;
-  readonly #news: NewsDesk;
 
   constructor(access: RedisAccess, runtime: Runtime) {
     this.#access = access;
-    this.#news = new NewsDesk(
+    access.redis.defineCommand('claimkeeperView', { numberOfKeys: 1, lua: readModelScript });
+    this.news = new NewsDesk(
       { ready: () => access.available(), send: (words) => this.#write(words) },
       runtime,
     );
     this.events = new EventLog(access, `${access.prefix}events`, runtime.clock);
   }
 
-  /** Words given up since the start: the buffer was full, or Redis refused them. */
-  get dropped(): number {
-    return this.#news.dropped;
-  }
-
   /** Never throws and never waits: words leave in batches. While Redis is away they are kept, up to `limits.viewBufferMax`. */
   note(news: readonly News[]): void {
-    this.#news.note(news);
-  }
-
-  /** Redis is back. */
-  wake(): void {
-    this.#news.wake();
-  }
-
-  /** Resolves once all that was noted was written or dropped; while Redis is away, that is when it is back. */
-  flush(): Promise<void> {
-    return this.#news.flush();
-  }
-
-  close(): void {
-    this.#news.close();
+    this.news.put(news.map(toldWord));
   }
 
   // For those who look.
@@ -116,13 +106,13 @@ export class ReadModel {
    */
   queues(now: EpochMs): Promise<QueueCounts[]> {
     return this.#access.ask(async () => {
-      const names = (await this.#access.redis.smembers(this.#key('queues'))).sort() as Name[];
+      const names = (await this.#queues()).sort();
       const asked = this.#access.redis.multi();
       for (const name of names) {
         for (const state of states) asked.zcard(this.#in(name, state));
         asked.zrange(this.#key(`due:${name}`), 0, 0, 'WITHSCORES');
       }
-      const replies = names.length === 0 ? [] : await answers(asked);
+      const replies = names.length === 0 ? [] : answersIn(await asked.exec());
       const perQueue = states.length + 1;
       return names.map((queue, i) => {
         const own = replies.slice(i * perQueue, (i + 1) * perQueue);
@@ -167,6 +157,17 @@ export class ReadModel {
   }
 
   /**
+   * Up to `limits.listScanMax` of the tasks that it shows as running.
+   * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
+   */
+  running(): Promise<TaskId[]> {
+    return this.#access.ask(async () => {
+      const keys = (await this.#queues()).map((queue) => this.#in(queue, 'running'));
+      return (await this.#members(keys, '+', '-', limits.listScanMax)).map(idOfMember);
+    });
+  }
+
+  /**
    * What the view's words about `ids` are; null: it has none.
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
@@ -197,18 +198,16 @@ export class ReadModel {
     if (words.length === 0) return [];
     const { redis, prefix } = this.#access;
     const args = words.flatMap(({ how, bucket, id, line, instead }) => [how, bucket, id, line, instead]);
-    const run = (): Promise<unknown> => redis.eval(readModelScript, 1, prefix, limits.eventsKept, ...args);
-    return (await this.#access.ask(run)) as string[];
+    return this.#access.ask(() => redis.claimkeeperView(prefix, limits.eventsKept, ...args));
   }
 
   /** The indexes that together hold every task that fits, and the fewest others. */
   async #cheapest(filter: Filter): Promise<readonly string[]> {
     const choices: (readonly string[])[] = [];
     if (filter.queue !== null || filter.state !== null) {
-      const queues =
-        filter.queue === null ? await this.#access.redis.smembers(this.#key('queues')) : [filter.queue];
+      const queues = filter.queue === null ? await this.#queues() : [filter.queue];
       const wanted = filter.state === null ? states : [filter.state];
-      choices.push(queues.flatMap((queue) => wanted.map((state) => this.#in(queue as Name, state))));
+      choices.push(queues.flatMap((queue) => wanted.map((state) => this.#in(queue, state))));
     }
     if (filter.type !== null) choices.push([this.#key(`type:${filter.type}`)]);
     if (filter.errorCode !== null) choices.push([this.#key(`error:${filter.errorCode}`)]);
@@ -221,7 +220,9 @@ export class ReadModel {
   async #sizeOf(keys: readonly string[]): Promise<number> {
     const asked = this.#access.redis.pipeline();
     for (const key of keys) asked.zcard(key);
-    return keys.length === 0 ? 0 : ((await answers(asked)) as number[]).reduce((sum, size) => sum + size, 0);
+    return keys.length === 0
+      ? 0
+      : (answersIn(await asked.exec()) as number[]).reduce((sum, size) => sum + size, 0);
   }
 
   /** In one step, so that a task which moves from one index to another is neither missed nor met twice. */
@@ -229,7 +230,7 @@ export class ReadModel {
     if (keys.length === 0) return [];
     const asked = this.#access.redis.multi();
     for (const key of keys) asked.zrevrangebylex(key, before, from, 'LIMIT', 0, count);
-    const members = ((await answers(asked)) as Member[][]).flat();
+    const members = (answersIn(await asked.exec()) as Member[][]).flat();
     return keys.length === 1 ? members : members.sort(descending).slice(0, count);
   }
 
@@ -245,7 +246,11 @@ export class ReadModel {
     if (ids.length === 0) return [];
     const asked = this.#access.redis.pipeline();
     for (const id of ids) asked.hget(this.#key(`line:${bucketOf(id)}`), id);
-    return (await answers(asked)) as (string | null)[];
+    return answersIn(await asked.exec()) as (string | null)[];
+  }
+
+  async #queues(): Promise<Name[]> {
+    return (await this.#access.redis.smembers(this.#key('queues'))) as Name[];
   }
 
   #in(queue: Name, state: State): string {
@@ -285,12 +290,4 @@ function placeIn(before: string): { readonly acceptedAt: EpochMs; readonly id: T
 
 function descending(a: Member, b: Member): number {
   return a < b ? 1 : a > b ? -1 : 0;
-}
-
-/** @throws Error the first that a command was answered with */
-async function answers(asked: ChainableCommander): Promise<unknown[]> {
-  return ((await asked.exec()) ?? []).map(([error, value]) => {
-    if (error !== null) throw error;
-    return value;
-  });
 }

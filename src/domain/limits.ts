@@ -41,6 +41,8 @@ export const limits = {
   /** How long a request may wait for a task to end, and how many of a process wait at once. */
   waitSecondsMax: 30,
   waitsOpenMax: 1_000,
+  /** Tasks whose end a process watches for, also those that nobody waits for any more: ZooKeeper keeps a watch for each. */
+  endingsFollowedMax: 10_000,
   /** To read a request of the API, and again to answer it. */
   requestMsMax: 30_000,
   /** Connections to the API that wait to be accepted; the kernel may allow fewer, and resets what is beyond. */

@@ -73,15 +73,21 @@ export class Metrics {
         },
       });
     }
-    new Counter({
-      name: 'claimkeeper_deliveries_dropped_total',
-      help: 'Deliveries given up; the reconciler repeats them.',
-      registers,
-      collect() {
-        this.reset();
-        this.inc(service.stats().deliveriesDropped);
-      },
-    });
+    const dropped = {
+      deliveries: ['deliveriesDropped', 'Deliveries given up; the reconciler repeats them.'],
+      view_words: ['viewWordsDropped', 'Words for the read model given up; the reconciler repairs it.'],
+    } as const;
+    for (const [name, [key, help]] of Object.entries(dropped)) {
+      new Counter({
+        name: `claimkeeper_${name}_dropped_total`,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(service.stats()[key]);
+        },
+      });
+    }
     new Gauge({
       name: 'claimkeeper_zookeeper_session',
       help: '1 for the state that the ZooKeeper session is in.',

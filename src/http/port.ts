@@ -62,4 +62,5 @@ export type ServiceStats = {
   };
   /** Deliveries that were given up; the reconciler repeats them. */
   readonly deliveriesDropped: number;
+  readonly viewWordsDropped: number;
 };

@@ -1,6 +1,6 @@
 // queue-routes.ts: queues over HTTP: counted, paused, resumed.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { parseName } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
 import { withDeadline } from './deadline.js';
@@ -21,17 +21,15 @@ export function addQueueRoutes(app: FastifyInstance, tasks: TaskService, runtime
     return { queues: queues.map(queueViewOf), rebuilding };
   });
 
-  const acts = { pause: 'pauseQueue', resume: 'resumeQueue' } as const;
-  for (const [act, method] of Object.entries(acts)) {
-    app.post<QueueRoute>(
-      `/v1/queues/:queue/${act}`,
-      { config: { scope: 'operate', query: [] } },
-      async ({ params, body, caller }) => {
-        refuseBody(body);
-        const queue = parseName(params.queue, 'queue');
-        const setting = guarded(tasks, caller)[method](queue);
-        return settingViewOf(queue, await withDeadline(runtime, setting, 'OUTCOME_UNKNOWN'));
-      },
-    );
-  }
+  const setting =
+    (method: 'pauseQueue' | 'resumeQueue') =>
+    async ({ params, body, caller }: FastifyRequest<QueueRoute>): Promise<object> => {
+      refuseBody(body);
+      const queue = parseName(params.queue, 'queue');
+      const set = guarded(tasks, caller)[method](queue);
+      return settingViewOf(queue, await withDeadline(runtime, set, 'OUTCOME_UNKNOWN'));
+    };
+  const config = { scope: 'operate', query: [] } as const;
+  app.post<QueueRoute>('/v1/queues/:queue/pause', { config }, setting('pauseQueue'));
+  app.post<QueueRoute>('/v1/queues/:queue/resume', { config }, setting('resumeQueue'));
 }

@@ -1,7 +1,8 @@
 // endings.ts: waiting for tasks to end. Owns the watches on their records: one per task that anybody waits for, however many
 // wait, and none set again before it has fired. What is said of the task then is its reader's.
 
-import type { Held, TaskId } from '../domain/index.js';
+import { ClaimkeeperError, type Held, limits, type TaskId } from '../domain/index.js';
+import { unlessAborted } from '../runtime/index.js';
 import { type LedgerContext, readHeld } from './context.js';
 
 /** A record as it was when its watch was set; whoever waits is woken once it has changed since. */
@@ -17,18 +18,22 @@ export class Endings {
 
   /**
    * Resolves once the task is neither waiting nor running, or not there, or `signal` aborts.
-   * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `RECORD_UNREADABLE`
+   * @throws ClaimkeeperError `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`, `RECORD_UNREADABLE`
    */
   async until(id: TaskId, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const followed = this.#followed.get(id) ?? this.#follow(id);
-      const held = await unlessAborted(followed.seen, signal);
+      const held = await unlessAborted(signal, followed.seen);
       if (held === undefined || held === null || isOver(held)) return;
       if (this.#followed.get(id) === followed) await woken(followed, signal);
     }
   }
 
   #follow(id: TaskId): Followed {
+    if (this.#followed.size >= limits.endingsFollowedMax) {
+      const message = `${this.#followed.size} tasks are watched here already: ask for this one without waiting`;
+      throw new ClaimkeeperError('WAITS_EXHAUSTED', message);
+    }
     const wakes = new Set<() => void>();
     const forget = (): void => {
       if (this.#followed.get(id) === followed) this.#followed.delete(id);
@@ -58,15 +63,4 @@ function woken({ wakes }: Followed, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', wake, { once: true });
     if (signal.aborted) wake();
   });
-}
-
-/** Undefined when `signal` came first. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  if (signal.aborted) return undefined;
-  let stop: () => void = () => undefined;
-  const aborted = new Promise<undefined>((resolve) => {
-    stop = () => resolve(undefined);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  return Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop));
 }

@@ -3,6 +3,7 @@
 // the leader's alone. The child's name holds the schedule's key, so that a write meant for a schedule that was removed
 // fails on the one made anew under its id, although versions begin again.
 
+import type { Znode } from '../coordination/index.js';
 import {
   type Cursor,
   decodeCursor,
@@ -50,7 +51,7 @@ export async function readSchedule(
 ): Promise<HeldSchedule | null> {
   const path = schedulePath(id);
   const node = await ctx.session.read(path, watcher);
-  return node === null ? null : { schedule: decodeSchedule(node.data, path), version: node.stat.version };
+  return node === null ? null : heldIn(node, path);
 }
 
 /** @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `SCHEDULE_UNREADABLE` */
@@ -67,8 +68,8 @@ export async function scheduleIds(ctx: LedgerContext): Promise<ScheduleId[]> {
 
 /** Those that are there and can be read. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
 export async function readSchedules(ctx: LedgerContext, ids: readonly ScheduleId[]): Promise<HeldSchedule[]> {
-  const found = await Promise.all(ids.map((id) => readable(ctx, id)));
-  return found.filter((held) => held !== null);
+  const nodes = await ctx.session.readAll(ids.map(schedulePath));
+  return ids.flatMap((id, i) => readable(ctx, id, nodes[i] ?? null));
 }
 
 /** Makes the schedule and its cursor. One that says the same is the same schedule, paused or not. */
@@ -185,12 +186,17 @@ async function readFor(
   return readSchedule(ctx, id);
 }
 
-async function readable(ctx: LedgerContext, id: ScheduleId): Promise<HeldSchedule | null> {
+function readable(ctx: LedgerContext, id: ScheduleId, node: Znode | null): HeldSchedule[] {
+  if (node === null) return [];
   try {
-    return await readSchedule(ctx, id);
+    return [heldIn(node, schedulePath(id))];
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'SCHEDULE_UNREADABLE') throw error;
     ctx.runtime.log.error({ err: error, schedule: id }, 'a schedule cannot be read: left alone');
-    return null;
+    return [];
   }
+}
+
+function heldIn({ data, stat }: Znode, path: string): HeldSchedule {
+  return { schedule: decodeSchedule(data, path), version: stat.version };
 }

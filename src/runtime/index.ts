@@ -4,7 +4,7 @@ export { Emitter, type Unsubscribe } from './emitter.js';
 export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './logger.js';
 export { type Random, systemRandom } from './random.js';
 export { type Service, startAll } from './service.js';
-export { within } from './within.js';
+export { unlessAborted, within } from './within.js';
 
 import type { Clock } from './clock.js';
 import type { Logger } from './logger.js';

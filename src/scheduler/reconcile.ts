@@ -19,10 +19,12 @@ import {
   isExpired,
   type LedgerContext,
   orphansOf,
+  readAllHeld,
   removeExpired,
   walk,
   wantsDelivery,
 } from '../ledger/index.js';
+import { unlessAborted } from '../runtime/index.js';
 import { dropStale, showAll, type ViewPort } from './view-repair.js';
 
 /** What the pass needs of Redis; the delivery layer's Deliveries fits. */
@@ -82,21 +84,36 @@ export async function reconcile(
   const visit = async (helds: readonly Held[]): Promise<void> => {
     report.records += helds.length;
     found.push(...(await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf)));
-    const orphans = await orphansOf(
-      ctx,
-      helds.map(({ record }) => record),
-    );
-    orphans.forEach(options.onOrphan);
-    report.orphans += orphans.length;
+    report.orphans += await noteOrphans(ctx, helds, options);
     await showAll(ctx, deliveries.view, helds);
     report.removed += await retire(ctx, deliveries, helds, options);
   };
   const listed = async (bucket: string, ids: readonly TaskId[]): Promise<void> => {
     report.stale += await dropStale(ctx, deliveries.view, bucket, ids);
   };
+  // A walk over a large ledger takes a while, and its leader may not lead for so long: what the read model says runs goes first.
+  const running = await readAllHeld(ctx, await deliveries.view.running());
+  await noteOrphans(
+    ctx,
+    running.filter((held) => held !== null),
+    options,
+  );
   await walk(ctx, options.signal, visit, listed);
   report.redelivered = await deliver(ctx, deliveries, found, options.signal);
   return report;
+}
+
+async function noteOrphans(
+  ctx: LedgerContext,
+  helds: readonly Held[],
+  { onOrphan }: ReconcileOptions,
+): Promise<number> {
+  const orphans = await orphansOf(
+    ctx,
+    helds.map(({ record }) => record),
+  );
+  orphans.forEach(onOrphan);
+  return orphans.length;
 }
 
 /** Resolves with how many were handed over: fewer when `signal` aborts meanwhile. */
@@ -108,21 +125,12 @@ async function deliver(
 ): Promise<number> {
   const hints = found.sort((a, b) => a.since - b.since).map(({ hint }) => hint);
   for (let from = 0; from < hints.length; from += hintsAtOnce) {
+    // Redis may be away for longer than this scheduler leads.
     if (from > 0) await unlessAborted(signal, deliveries.flush());
     if (signal.aborted) return from;
     ctx.deliver(hints.slice(from, from + hintsAtOnce));
   }
   return hints.length;
-}
-
-/** Redis may be away for longer than this scheduler leads. */
-async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
-  const over = new AbortController();
-  const aborted = new Promise((resolve) => {
-    signal.addEventListener('abort', resolve, { once: true, signal: over.signal });
-  });
-  await Promise.race([work, aborted]);
-  over.abort();
 }
 
 async function undelivered(

@@ -14,6 +14,8 @@ export interface ViewPort {
   /** Shows a record instead of `shown`, as long as that is the view's word. */
   replace(held: Held, shown: Shown): Promise<void>;
   idsIn(bucket: string): Promise<readonly TaskId[]>;
+  /** Tasks that it shows as running. */
+  running(): Promise<readonly TaskId[]>;
   stampsOf(ids: readonly TaskId[]): Promise<readonly (Shown | null)[]>;
   /** Removes entries whose words are still these, or older. */
   drop(shown: readonly Shown[]): Promise<void>;

@@ -1,4 +1,4 @@
-// gate.ts: whether new claims may be made. Owns the waiting for it; what opens and closes it is worker.ts.
+// gate.ts: whether new claims may be made. Owns the waiting for it; what opens and closes it is worker.ts's, and, for the queue of an operator's pause, pausable.ts's.
 
 export class Gate {
   #open = false;

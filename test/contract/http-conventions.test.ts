@@ -448,6 +448,7 @@ describe('metrics', () => {
     service.counters = {
       commits: { multis: 3, operations: 9, transactions: 5, refusedMultis: 1 },
       deliveriesDropped: 4,
+      viewWordsDropped: 5,
     };
     service.readiness = { ready: false, zookeeper: 'suspended', redis: 'away' };
     const { body, headers } = await send('GET', '/metrics');
@@ -467,6 +468,7 @@ describe('metrics', () => {
         'claimkeeper_commit_transactions_total 5',
         'claimkeeper_commit_refused_multis_total 1',
         'claimkeeper_deliveries_dropped_total 4',
+        'claimkeeper_view_words_dropped_total 5',
         'claimkeeper_zookeeper_session{state="suspended"} 1',
         'claimkeeper_zookeeper_session{state="connected"} 0',
         'claimkeeper_redis_ready 0',

@@ -78,7 +78,7 @@ function held(id: string, version: number, more: Partial<TaskRecord> = {}): Held
 
 async function told(model: ReadModel, ...words: readonly (Held & { readonly gone?: true })[]): Promise<void> {
   model.note(words);
-  await model.flush();
+  await model.news.flush();
 }
 
 function list(model: ReadModel, input: ListInput = {}): Promise<TaskPage> {
@@ -211,7 +211,7 @@ describe('words', () => {
     deliveries.view.note([held('a', 0)]);
     await expect(list(deliveries.view)).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
     await redis.restart();
-    await deliveries.view.flush();
+    await deliveries.view.news.flush();
     expect(await idsOf(deliveries.view)).toEqual(['a']);
   });
 
@@ -220,7 +220,7 @@ describe('words', () => {
     onTestFinished(() => deliveries.stop());
     const many = Array.from({ length: limits.viewBufferMax + 1 }, (_, i) => held(`t${i}`, 0));
     deliveries.view.note(many);
-    expect(deliveries.view.dropped).toBe(limits.viewBufferMax / 10 + 1);
+    expect(deliveries.view.news.dropped).toBe(limits.viewBufferMax / 10 + 1);
   });
 });
 
@@ -316,6 +316,20 @@ describe('lists', () => {
     expect(() => parseListing(input)).toThrow(
       expect.objectContaining({ code: 'REQUEST_INVALID', status: 400, field }) as Error,
     );
+  });
+});
+
+describe('what runs', () => {
+  test('is named, whatever its queue', async () => {
+    const model = await view();
+    await told(
+      model,
+      held('a', 1, { state: 'running' }),
+      held('b', 1, { state: 'running', queue: 'mail' as Name }),
+      held('c', 0),
+      held('d', 2, { state: 'completed' }),
+    );
+    expect((await model.running()).sort()).toEqual(['a', 'b']);
   });
 });
 
@@ -580,7 +594,7 @@ describe('a view of a ledger on ZooKeeper', () => {
       signal: noEnd,
       onOrphan: () => undefined,
     });
-    await deliveries.view.flush();
+    await deliveries.view.news.flush();
   }
 
   async function ledgerOf({ ctx }: Party): Promise<Record<string, State>> {
@@ -603,13 +617,13 @@ describe('a view of a ledger on ZooKeeper', () => {
   test('what is accepted, cancelled and replayed is shown without a pass', async () => {
     const place = await here();
     const id = await submit(place.party, 'mail');
-    await place.deliveries.view.flush();
+    await place.deliveries.view.news.flush();
     expect(await viewOf(place)).toEqual({ [id]: 'waiting' });
     await cancel(place.party.ctx, id, { deadlineMs: 10_000 });
-    await place.deliveries.view.flush();
+    await place.deliveries.view.news.flush();
     expect(await viewOf(place)).toEqual({ [id]: 'cancelled' });
     await replay(place.party.ctx, id, { deadlineMs: 10_000 });
-    await place.deliveries.view.flush();
+    await place.deliveries.view.news.flush();
     expect(await viewOf(place)).toEqual({ [id]: 'waiting' });
   });
 
@@ -649,7 +663,7 @@ describe('a view of a ledger on ZooKeeper', () => {
         let n = 0;
         while (bucketOf(`made-${n}` as TaskId) !== bucket) n += 1;
         made = await submit(place.party, 'mail', { id: `made-${n}` });
-        await view.flush();
+        await view.news.flush();
       }
       return view.idsIn(bucket);
     };
@@ -674,7 +688,7 @@ describe('a view of a ledger on ZooKeeper', () => {
     expect(await viewOf(place)).toEqual({});
     expect(await place.deliveries.getHistory(task.id)).toContain('cancelled');
     await accept(ctx, parseSubmission(task, ctx.runtime.clock.now()), { deadlineMs: 10_000 });
-    await place.deliveries.view.flush();
+    await place.deliveries.view.news.flush();
     expect(await viewOf(place)).toEqual({ again: 'waiting' });
   });
 
@@ -713,6 +727,7 @@ function portOf(view: ReadModel): ViewPort {
     replace: view.replace.bind(view),
     idsIn: view.idsIn.bind(view),
     stampsOf: view.stampsOf.bind(view),
+    running: view.running.bind(view),
     drop: view.drop.bind(view),
   };
 }

@@ -226,6 +226,30 @@ describe.each([
     expect(hints.map(({ id }) => id)).toEqual(expect.arrayContaining(ids.slice(10)));
   });
 
+  test('what the read model says runs is looked at before the walk, for a leader that is soon another', async () => {
+    const [orphan, covered] = (await Promise.all([submit(party, 'job'), submit(party, 'job')])) as [
+      TaskId,
+      TaskId,
+    ];
+    const { path } = await claim(newWorker(), [orphan]);
+    await claim(newWorker(), [covered]);
+    await dropClaim(party.ctx, path, noEnd);
+    const orphans: TaskId[] = [];
+    await reconcile(
+      party.ctx,
+      { ...emptyRedis, view: { ...blankView, running: async () => [orphan, covered] } },
+      {
+        dedupWindowMs: 60_000,
+        historyMs: 60_000,
+        rebuild: false,
+        guard,
+        signal: AbortSignal.abort(),
+        onOrphan: ({ id }) => void orphans.push(id),
+      },
+    );
+    expect(orphans).toEqual([orphan]);
+  });
+
   test('a pass redelivers first what has waited longest, wherever it is in the ledger', async () => {
     const ids: TaskId[] = [];
     const { clock } = world.runtime;

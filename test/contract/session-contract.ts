@@ -453,6 +453,18 @@ export function sessionContract(name: string, setup: () => Promise<World>): void
         expect((await session.write([create('/mine', '', 'ephemeral')])).kind).toBe('applied');
       });
 
+      test('a watch that was asked for as its session was given up is none that is never heard', async () => {
+        const other = (await world.open()).session;
+        await apply(session, create('/there'));
+        const heard = listener();
+        const read = session.read('/there', heard.hear);
+        session.abandon('a test');
+        await session.connected(world.timeoutMs * 20);
+        await read;
+        await apply(other, set('/there', 'changed'));
+        await heard.called;
+      });
+
       test('a session that is given up while it cannot be reached is lost all the same', async () => {
         const id = session.sessionId;
         peer.cutOff();

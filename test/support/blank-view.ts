@@ -6,6 +6,7 @@ export const blankView: ViewPort = {
   show: async () => [],
   replace: async () => undefined,
   idsIn: async () => [],
+  running: async () => [],
   stampsOf: async () => [],
   drop: async () => undefined,
 };

@@ -35,6 +35,7 @@ export class TaskServiceTwin extends OverviewTwin implements TaskService {
   counters: ServiceStats = {
     commits: { multis: 0, operations: 0, transactions: 0, refusedMultis: 0 },
     deliveriesDropped: 0,
+    viewWordsDropped: 0,
   };
   failure: unknown = null;
   readiness: Readiness = { ready: true, zookeeper: 'connected', redis: 'ready' };

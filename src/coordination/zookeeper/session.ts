@@ -336,8 +336,10 @@ export class ZooKeeperSession implements Session {
         const leftMs = untilMs - this.#runtime.clock.monotonic();
         if (this.#state !== 'connected') return void this.connected(leftMs).then(send, reject);
         if (leftMs <= 0) return reject(this.#unavailable());
+        const up = this.#ups;
         this.#connection.send(encoded, leftMs, (answer) => {
-          if (answer.kind !== 'answered') return send();
+          // A session that was given up may still be answered: a watch that it set is not the next one's.
+          if (answer.kind !== 'answered' || up !== this.#ups) return send();
           if (answer.err !== ok && answer.err !== noNode)
             return reject(this.#unavailable(nameOf(answer.err)));
           try {
