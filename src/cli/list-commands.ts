@@ -1,7 +1,7 @@
 // list-commands.ts: the commands that list tasks and queues, and pause queues, through the API.
 
 import { type Command, Option } from 'commander';
-import type { Queues, TaskPage } from '../client/index.js';
+import type { Queue, Summary, TaskPage } from '../client/index.js';
 import { limits, states } from '../domain/index.js';
 import type { Config, Flags } from '../runtime/index.js';
 import { type ApiClient, apiClient } from './api-client.js';
@@ -21,7 +21,7 @@ type ListFlags = Flags &
     readonly cursor?: string;
   };
 
-const taskColumns: readonly Column<TaskPage['tasks'][number]>[] = [
+const taskColumns: readonly Column<Summary>[] = [
   ['ID', ({ id }) => id],
   ['STATE', ({ state }) => state],
   ['TYPE', ({ type }) => type],
@@ -31,11 +31,9 @@ const taskColumns: readonly Column<TaskPage['tasks'][number]>[] = [
   ['ERROR', ({ errorCode }) => errorCode],
 ];
 
-const queueColumns: readonly Column<Queues['queues'][number]>[] = [
+const queueColumns: readonly Column<Queue>[] = [
   ['QUEUE', ({ queue }) => queue],
-  ...states.map(
-    (state): Column<Queues['queues'][number]> => [state.toUpperCase(), ({ counts }) => counts[state]],
-  ),
+  ...states.map((state): Column<Queue> => [state.toUpperCase(), ({ counts }) => counts[state]]),
   ['DUE SINCE', ({ oldestDueMs: ms }) => (ms === null ? null : `${(ms / 1_000).toFixed(1)} s`)],
   ['PAUSED', ({ paused }) => (paused ? 'paused' : null)],
 ];

@@ -17,6 +17,7 @@ import type { SubmitOutcome, TaskService } from './port.js';
 import { ScheduleGuard } from './schedule-guard.js';
 import type { ScheduleService } from './schedule-port.js';
 
+/** What of the service depends on who asks. */
 export type Guarded = Omit<TaskService, 'progress' | 'untilEnded' | 'fleet' | 'stats' | 'ready'>;
 
 export function guarded(tasks: TaskService, { key }: Caller): Guarded {
