@@ -56,9 +56,18 @@ export function parseName(value: unknown, what: 'queue' | 'type'): Name {
   );
 }
 
+/** A task on its way through a process is asked for its bucket half a dozen times: the last ones are remembered. */
+const bucketsKnownMax = 10_000;
+const bucketsKnown = new Map<TaskId, string>();
+
 /** The ledger's shard of a task: the first byte of sha256(id), as two hexadecimal digits. */
 export function bucketOf(id: TaskId): string {
-  return hash('sha256', id).slice(0, 2);
+  const known = bucketsKnown.get(id);
+  if (known !== undefined) return known;
+  if (bucketsKnown.size >= bucketsKnownMax) bucketsKnown.clear();
+  const bucket = hash('sha256', id).slice(0, 2);
+  bucketsKnown.set(id, bucket);
+  return bucket;
 }
 
 /** A value as an error message may quote it: one line, at most 80 characters. */

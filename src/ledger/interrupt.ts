@@ -1,8 +1,8 @@
 // interrupt.ts: what becomes of tasks whose claim is gone past its grace (P4). Owns the decision that a claim is gone;
 // the table decides what follows from it.
 
-import type { WriteOp } from '../coordination/index.js';
-import type { ClaimRef, TaskId, TaskRecord } from '../domain/index.js';
+import type { SessionId, WriteOp } from '../coordination/index.js';
+import type { ClaimRef, Held, TaskId, TaskRecord } from '../domain/index.js';
 import { claimsStanding } from './claim.js';
 import { hintAt, type LedgerContext, readAllHeld } from './context.js';
 import { move } from './move.js';
@@ -11,17 +11,19 @@ export type InterruptOutcome = 'interrupted' | 'delivered' | 'movedOn' | 'unavai
 
 /**
  * Interrupts `id` if it still runs under `ref`. The caller has seen, in this session, that the claim no longer stands,
- * and waited the grace out; a claim never comes back, so that what it saw stays true. `guard`: the leader's term (P8).
+ * and waited the grace out; a claim never comes back, so that what it saw stays true. `guard`: the leader's term (P8). `read`:
+ * the record, read since, in that session.
  */
 export async function interrupt(
   ctx: LedgerContext,
   id: TaskId,
   ref: ClaimRef,
   guard: WriteOp,
+  read?: { readonly held: Held; readonly readIn: SessionId | null },
 ): Promise<InterruptOutcome> {
   const at = ctx.runtime.clock.now();
   const until = { deadlineMs: ctx.session.timeoutMs };
-  const outcome = await move(ctx, id, { kind: 'interrupted', at, claim: ref }, { until, guard });
+  const outcome = await move(ctx, id, { kind: 'interrupted', at, claim: ref }, { until, guard, ...read });
   switch (outcome.kind) {
     case 'moved':
       hintAt(ctx, outcome.held.record);

@@ -9,14 +9,14 @@
 // that stands again, as after a restore, is not gone.
 
 import type { SessionId, WriteOp } from '../coordination/index.js';
-import type { ClaimRef, MonotonicMs, TaskId, TaskRecord, WorkerId } from '../domain/index.js';
+import type { ClaimRef, Held, MonotonicMs, TaskId, TaskRecord, WorkerId } from '../domain/index.js';
 import {
   claimsOf,
   claimsPath,
   claimsStanding,
-  type InterruptOutcome,
   interrupt,
   type LedgerContext,
+  readAllHeld,
   type StandingClaim,
   tasksOfClaims,
   workersPath,
@@ -24,6 +24,8 @@ import {
 
 type Standing = { readonly ref: ClaimRef; readonly ids: readonly TaskId[] };
 type Gone = Standing & { readonly since: MonotonicMs };
+type Read = { readonly held: Held; readonly readIn: SessionId | null };
+type Records = ReadonlyMap<TaskId, Read>;
 
 /** Claims whose tasks are interrupted together: many may die with one worker, and each may name fifty tasks. */
 const claimsAtOnce = 16;
@@ -165,13 +167,29 @@ export class ClaimsMonitor {
     const now = this.#ctx.runtime.clock.monotonic();
     const due = [...this.#gone.values()].filter(({ since }) => now - since >= this.#graceMs);
     for (let from = 0; from < due.length && !signal.aborted; from += claimsAtOnce) {
-      await Promise.all(due.slice(from, from + claimsAtOnce).map((gone) => this.#interruptAll(gone, guard)));
+      const some = due.slice(from, from + claimsAtOnce);
+      const records = await this.#read(some.flatMap(({ ids }) => ids));
+      await Promise.all(some.map((gone) => this.#interruptAll(gone, records, guard)));
     }
   }
 
-  async #interruptAll(gone: Gone, guard: () => WriteOp): Promise<void> {
+  /** Together: most claims that go have ended well, and their tasks are over. One that is not there was retired since. */
+  async #read(ids: readonly TaskId[]): Promise<Records> {
+    const readIn = this.#ctx.session.sessionId;
+    const found = await readAllHeld(this.#ctx, ids);
+    return new Map(
+      found.flatMap((held): [TaskId, Read][] => (held === null ? [] : [[held.record.id, { held, readIn }]])),
+    );
+  }
+
+  async #interruptAll(gone: Gone, records: Records, guard: () => WriteOp): Promise<void> {
     const { ref, ids } = gone;
-    const outcomes = await Promise.all(ids.map((id) => this.#interrupt(id, ref, guard())));
+    const outcomes = await Promise.all(
+      ids.map((id) => {
+        const read = records.get(id);
+        return read === undefined ? 'movedOn' : interrupt(this.#ctx, id, ref, guard(), read);
+      }),
+    );
     const interrupted = ids.filter((_, i) => outcomes[i] === 'interrupted');
     if (interrupted.length > 0) {
       this.#ctx.runtime.log.warn(
@@ -182,19 +200,6 @@ export class ClaimsMonitor {
     const left = ids.filter((_, i) => outcomes[i] === 'unavailable');
     if (left.length > 0) this.#gone.set(ref.nonce, { ...gone, ids: left });
     else this.#gone.delete(ref.nonce);
-  }
-
-  /** A record that cannot be read must not keep the others of its claim, or of other claims, from being interrupted. */
-  async #interrupt(id: TaskId, ref: ClaimRef, guard: WriteOp): Promise<InterruptOutcome> {
-    try {
-      return await interrupt(this.#ctx, id, ref, guard);
-    } catch (error) {
-      this.#ctx.runtime.log.error(
-        { err: error, task: id },
-        'a task whose claim is gone cannot be interrupted',
-      );
-      return 'movedOn';
-    }
   }
 
   /** What a worker that died leaves under /claims. One that lives and has not announced itself yet makes it again. */

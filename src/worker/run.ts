@@ -26,6 +26,7 @@ import { runAttempt } from './attempt.js';
 import type { Breaker } from './breaker.js';
 import type { Hold } from './hold.js';
 import { type AttemptOutcome, eventOf } from './outcome.js';
+import { Stop } from './stop.js';
 import type { HandledTask, TaskContext, TaskType } from './task-type.js';
 
 /** A retry due sooner than this keeps its claim and its slot; a later one comes back as a delivery. */
@@ -62,7 +63,7 @@ class RetryInPlace extends Error {
 export class Run {
   #held: Held;
   #hold: Hold;
-  #stop = new AbortController();
+  #stop = new Stop();
   #disowned = false;
   #phase: 'starting' | 'attempting' | 'recording' | 'over' = 'starting';
   readonly #deps: RunDeps;
@@ -107,7 +108,7 @@ export class Run {
   }
 
   abort(reason: ClaimkeeperError): void {
-    this.#stop.abort(reason);
+    this.#stop.now(reason);
   }
 
   /** Runs attempts until one is not to be followed in place, and the ledger has the outcome. Never rejects. */
@@ -159,9 +160,9 @@ export class Run {
     // From here to the handler's call nothing is awaited: what was true stays true.
     if (!this.#deps.accepting()) return { kind: 'notStarted', why: 'stopping' };
     if (!proven || ctx.session.sessionId !== session) return { kind: 'notStarted', why: 'lease' };
-    this.#stop = new AbortController();
+    this.#stop = new Stop();
     const stop = this.#stop;
-    const context = this.#context(stop.signal);
+    const context = this.#context(stop);
     const timeoutMs = this.#held.record.policy?.timeoutMs ?? 60_000;
     const watching = this.#watchWhile(stop);
     const payload = context.task.payload as never;
@@ -264,16 +265,16 @@ export class Run {
   }
 
   /** Once the attempt has run for a while, aborts it when its record says so: cancelled, or no longer its own. */
-  #watchWhile(stop: AbortController): { cancel(): void } {
+  #watchWhile(stop: Stop): { cancel(): void } {
     const { session, runtime } = this.#deps.ctx;
     const { id, nonce } = this.#held.record;
     const path = recordPath(id);
     const onRecord = (record: TaskRecord | null): void => {
       if (record === null) return;
       if (record.nonce !== nonce) {
-        stop.abort(new ClaimkeeperError('LEASE_LOST', `task ${id} was moved on by others`));
+        stop.now(new ClaimkeeperError('LEASE_LOST', `task ${id} was moved on by others`));
       } else if (record.cancelRequested) {
-        stop.abort(new ClaimkeeperError('ATTEMPT_CANCELLED', `task ${id} was cancelled`));
+        stop.now(new ClaimkeeperError('ATTEMPT_CANCELLED', `task ${id} was cancelled`));
       }
     };
     let watch: Watch | null = null;
@@ -288,7 +289,7 @@ export class Run {
     };
   }
 
-  #context(signal: AbortSignal): TaskContext<Json> {
+  #context(stop: Stop): TaskContext<Json> {
     const { ctx, onProgress } = this.#deps;
     const { record, version } = this.#held;
     let log: Logger | null = null;
@@ -303,7 +304,9 @@ export class Run {
     return {
       task,
       attempt: record.attempt,
-      signal,
+      get signal() {
+        return stop.signal;
+      },
       fence: version,
       idempotencyKey: record.id,
       assertOwned: () => this.#assertOwned(record.nonce),
