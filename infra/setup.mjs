@@ -1,5 +1,5 @@
-// setup.mjs: makes a checkout ready to start and to test: Node, packages, build, servers. Runs before `npm start` and
-// `npm test`, with nothing but Node; silent and quick when there is nothing to do.
+// setup.mjs: makes a checkout ready to start, to test and to attack: Node, packages, build, servers. Runs before `npm start`,
+// `npm test` and each attack of docs/reliability.md, with nothing but Node; silent and quick when there is nothing to do.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

@@ -1,12 +1,7 @@
 // main.ts: a report every night at two, Berlin's time: makes the schedule, says when it fires next, and runs it once now.
 
-import { connect, defineTask } from '../../src/index.js';
-
-const report = defineTask<{ of: string }>('report', {
-  retry: { attempts: 3, delayMsMin: 60_000 },
-  onInterrupted: 'rerun', // Counting twice does no harm.
-  handler: async ({ of }, { task }) => ({ report: of, rows: 3, by: task.id }),
-});
+import { connect } from '../../src/index.js';
+import types from './tasks.js';
 
 const keeper = await connect({
   zookeeper: process.env.CLAIMKEEPER_ZOOKEEPER ?? '127.0.0.1:2181',
@@ -14,10 +9,8 @@ const keeper = await connect({
   chroot: '/example-report',
   prefix: 'example-report',
 });
-const worker = keeper.worker({ types: [report] });
-const ended = new Promise((resolve) => worker.on('ended', resolve));
 await keeper.scheduler().start(); // It fires the schedule, for as long as it runs.
-await worker.start();
+await keeper.worker({ types }).start();
 
 const { created, schedule } = await keeper.schedules.create({
   id: 'nightly-report',
@@ -31,7 +24,7 @@ const [next] = await keeper.schedules.next(schedule.id, { count: 1 });
 console.log(created ? 'made' : 'there already,', `${schedule.cron}, next`, new Date(next ?? 0).toISOString());
 
 const task = await keeper.schedules.runNow(schedule.id, { key: 'first' });
-if (task.state === 'waiting') await ended;
+await keeper.untilEnded(task.id, AbortSignal.timeout(60_000));
 const record = await keeper.get(task.id);
 console.log(record?.id, record?.state, record?.result);
 await keeper.close();

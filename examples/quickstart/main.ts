@@ -9,14 +9,13 @@ const keeper = await connect({
 });
 const scheduler = keeper.scheduler();
 const worker = keeper.worker({ types });
-const ended = new Promise((resolve) => worker.on('ended', resolve));
 await scheduler.start();
 await worker.start();
 
 const task = { id: 'welcome:17', type: 'email', payload: { to: 'ada@example.org' } };
 const { created, state } = await keeper.submit(task); // In the ledger from here on.
 console.log(created ? 'accepted' : 'known', state);
-if (state === 'waiting') await ended;
+await keeper.untilEnded(task.id, AbortSignal.timeout(60_000));
 const record = await keeper.get(task.id);
 console.log(record?.state, record?.result);
 await keeper.close();

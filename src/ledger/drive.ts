@@ -20,12 +20,11 @@ export async function drive<T>(
   until: Until,
   step: () => Promise<T | typeof again>,
 ): Promise<T | null> {
-  const startedAt = runtime.clock.monotonic();
   const signal = 'signal' in until ? until.signal : undefined;
-  const over = (): boolean =>
-    'signal' in until ? until.signal.aborted : runtime.clock.monotonic() - startedAt >= until.deadlineMs;
-  const leftMs = (): number =>
-    'signal' in until ? Number.POSITIVE_INFINITY : startedAt + until.deadlineMs - runtime.clock.monotonic();
+  const endsAt = 'signal' in until ? Number.POSITIVE_INFINITY : runtime.clock.monotonic() + until.deadlineMs;
+  // By one and the same number: what is left until then, once waited out, must be over.
+  const leftMs = (): number => endsAt - runtime.clock.monotonic();
+  const over = (): boolean => signal?.aborted === true || leftMs() <= 0;
   const pause = (failures: number): Promise<void> => {
     const delayMs = retryDelayMs(failures, pace, runtime.random.roll());
     return delay(runtime.clock, Math.max(0, Math.min(delayMs, leftMs())), signal);

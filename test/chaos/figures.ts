@@ -6,6 +6,7 @@ import type { Change } from '../invariants/story.js';
 import type { Cast } from './cast.js';
 import type { FaultLine } from './evidence.js';
 import type { Evidence } from './evidence-reader.js';
+import type { FaultKind } from './plan.js';
 import { isAccepted, type ToldStory } from './story-from-evidence.js';
 
 /** A task ran, as the ledger has it: from its claim until the record left `running`, or another claim took it over. */
@@ -94,7 +95,7 @@ type World = {
   readonly story: ToldStory;
   readonly cast: Cast;
   readonly flights: readonly Flight[];
-  /** When a fault was laid on every scheduler at once, apart from one another. */
+  /** When a fault kept every scheduler from leading, apart from one another. */
   readonly unled: readonly Interval[];
 };
 
@@ -123,11 +124,22 @@ function inFlight(fault: FaultLine, world: World): number {
   }
 }
 
+/** Who has one of these does not run, or does not reach ZooKeeper. After `half-open` new connections pass. */
+const keepsFromLeading: ReadonlySet<string> = new Set<FaultKind>([
+  'scheduler-kill',
+  'scheduler-freeze',
+  'rolling-restart',
+  'black-hole',
+  'cut-inbound',
+  'cut-outbound',
+  'no-zookeeper',
+]);
+
 function unledTimes({ run, faults }: Evidence): readonly Interval[] {
   const names = new Set(run.processes.flatMap(({ name, role }) => (role === 'scheduler' ? [name] : [])));
   if (names.size === 0) return [];
   return [...names]
-    .map((name) => faults.filter(({ on }) => on === name))
+    .map((name) => united(faults.filter(({ kind, on }) => on === name && keepsFromLeading.has(kind))))
     .reduce<readonly Interval[]>(
       (all, own) =>
         all.flatMap((a) =>
@@ -140,7 +152,18 @@ function unledTimes({ run, faults }: Evidence): readonly Interval[] {
     );
 }
 
-/** Of the time between the two, in ms, what some scheduler had no fault in. */
+/** The same moments, none of them twice. */
+function united(intervals: readonly Interval[]): readonly Interval[] {
+  const all: Interval[] = [];
+  for (const { from, to } of [...intervals].sort((a, b) => a.from - b.from)) {
+    const last = all.at(-1);
+    if (last === undefined || from > last.to) all.push({ from, to });
+    else all.splice(-1, 1, { from: last.from, to: Math.max(last.to, to) });
+  }
+  return all;
+}
+
+/** Of the time between the two, in ms, that in which some scheduler could lead. */
 function ledMs(from: number, to: number, { unled }: World): number {
   return unled.reduce(
     (ms, out) => ms - Math.max(0, Math.min(to, out.to) - Math.max(from, out.from)),
@@ -149,8 +172,8 @@ function ledMs(from: number, to: number, { unled }: World): number {
 }
 
 /**
- * How long it took, in ms, to recover from a fault. Where a scheduler has to act, time in which a fault was laid on every one
- * of them does not count.
+ * How long it took, in ms, to recover from a fault. Where a scheduler has to act, time in which a fault kept every one of them
+ * from leading does not count.
  *
  * - A worker that was killed: from the kill until nobody waits for it any more: the last of the tasks that ran on it was
  *   claimed anew where it may run again, or had its outcome recorded, `uncertain` included.

@@ -4,26 +4,16 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import {
-  type ErrorCode,
-  errorRegistry,
-  hashOfSecret,
-  keyScopes,
-  keyText,
-  limits,
-  parseKeyId,
-  parseSubmission,
-  states,
-} from '../../src/domain/index.js';
+import { type ErrorCode, errorRegistry, keyScopes, limits, states } from '../../src/domain/index.js';
 import { buildApp } from '../../src/http/app.js';
+import { openApiDocument } from '../../src/http/openapi.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { codes, tableUnder } from '../support/markdown.js';
-import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
+import { TaskServiceTwin } from '../support/task-service-twin.js';
+import { shownKey, storedKey } from '../support/test-key.js';
 
 const guide = readFileSync(fileURLToPath(new URL('../../docs/api.md', import.meta.url)), 'utf8');
 const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8');
-
-const [id, secret] = [parseKeyId('0123456789abcdef'), 's'.repeat(43)];
 
 /** Of `curl -s [-X method] url [-H 'name: value'] [-d 'body']`. */
 function requestOf(command: string) {
@@ -33,7 +23,7 @@ function requestOf(command: string) {
   const after = (flag: string): string[] => words.filter((_, i) => words[i - 1] === flag);
   const url = words.find((word) => word.startsWith('http://127.0.0.1:7411/'));
   if (url === undefined) throw new Error(`no URL of the example's API: ${command}`);
-  const headers = after('-H').map((line) => line.replace('$KEY', keyText(id, secret)).split(': '));
+  const headers = after('-H').map((line) => line.replace('$KEY', shownKey).split(': '));
   const [body] = after('-d');
   const [method = body === undefined ? 'GET' : 'POST'] = after('-X');
   return {
@@ -47,11 +37,9 @@ function requestOf(command: string) {
 const withoutTimes = (text: string): string => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
 
 test('each example is answered as it shows', async () => {
-  const stored = { id, name: 'k', hash: hashOfSecret(secret), scopes: [...keyScopes], queues: ['*'] };
-  const key = { ...stored, createdAt: twinNow, expiresAt: null };
+  const access = { keys: { find: () => storedKey() }, required: false };
   const service = new TaskServiceTwin();
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const access = { keys: { find: () => key }, required: false };
   const app = buildApp({ tasks: service, runtime, access, rateLimitPerSecond: 0 });
   onTestFinished(() => app.close());
   const examples = [...guide.matchAll(/^\$ (curl .*)\n(.*)$/gm)];
@@ -86,31 +74,42 @@ test('scopes, states and fields of a submission are those of the code', () => {
     tableUnder(guide, heading).map(([name = '']) => codes(name)[0]);
   expect(firstOf('Authentication')).toEqual(keyScopes);
   expect(firstOf('Look up a task')).toEqual(states);
-  const fields = firstOf('Submit a task') as string[];
-  const values: Record<string, unknown> = {
-    id: 'a',
-    type: 't',
-    queue: 'q',
-    retry: {},
-    onInterrupted: 'park',
-  };
-  for (const field of fields.filter((name) => name !== 'runAt')) {
-    const input = { id: 'a', type: 't', [field]: values[field] ?? 1 };
-    expect(() => parseSubmission(input, twinNow)).not.toThrow();
-  }
-  expect(() => parseSubmission({ id: 'a', type: 't', runAt: '2026-01-02T03:04:05Z' }, twinNow)).not.toThrow();
+  const { properties } = openApiDocument().components.schemas.Submission as { properties: object };
+  expect(firstOf('Submit a task').sort()).toEqual(Object.keys(properties).sort());
 });
 
+/** Of a query parameter. */
+function defaultOf(path: string, name: string): unknown {
+  const operation = openApiDocument().paths[path]?.get as {
+    parameters: readonly { name: string; schema: { default?: unknown } }[];
+  };
+  return operation.parameters.find((each) => each.name === name)?.schema.default;
+}
+
 test('the limits that it names are those of the code', () => {
-  expect([limits.batchTasksMax, limits.batchBytesMax, limits.requestBytesMax]).toEqual([
-    1_000,
-    8 * 2 ** 20,
-    128 * 1_024,
-  ]);
-  expect([limits.payloadBytesMax, limits.requestMsMax, limits.priorityMax]).toEqual([
-    64 * 1_024,
-    30_000,
-    1_000,
-  ]);
-  expect([limits.taskIdCharsMax, limits.errorMessageCharsMax, limits.attemptsKept]).toEqual([128, 500, 10]);
+  const text = guide.replaceAll(/\s+/g, ' ');
+  const kib = (bytes: number): string => `${bytes / 1_024} KiB`;
+  const mib = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
+  const grouped = (count: number): string => count.toLocaleString('en-US');
+  const batch = { tasks: `${grouped(limits.batchTasksMax)} tasks`, bytes: mib(limits.batchBytesMax) };
+  const tasks = defaultOf('/v1/tasks', 'limit');
+  const schedules = defaultOf('/v1/schedules', 'limit');
+  const ticks = defaultOf('/v1/schedules/{id}/next', 'count');
+  const named = [
+    `yours, 1 – ${limits.taskIdCharsMax} characters`,
+    `any JSON value up to ${kib(limits.payloadBytesMax)};`,
+    `0 is the most urgent, ${grouped(limits.priorityMax)} the least`,
+    `takes up to ${batch.tasks} and ${batch.bytes},`,
+    `waits for the task to end, up to ${limits.waitSecondsMax} seconds,`,
+    `\`limit\` is ${tasks} unless given, at most ${limits.listTasksMax}.`,
+    `\`limit\` (${schedules} unless given, at most ${limits.schedulesPageMax})`,
+    `\`count\` of them (${ticks} unless given)`,
+    `The note, up to ${limits.errorMessageCharsMax} characters,`,
+    `One task is up to ${kib(limits.requestBytesMax)} of body, a batch up to ${batch.bytes} and ${batch.tasks}.`,
+    `A request is answered within ${limits.requestMsMax / 1_000} seconds,`,
+    'up to a year',
+    'the newest ten',
+  ];
+  expect(named.filter((words) => !text.includes(words))).toEqual([]);
+  expect([limits.delayMsMax, limits.attemptsKept]).toEqual([365 * 86_400_000, 10]); // Named in words.
 });

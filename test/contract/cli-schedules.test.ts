@@ -3,40 +3,20 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { run } from '../../src/cli/program.js';
 import type { Name, TaskId, WorkerId } from '../../src/domain/index.js';
-import { createApi } from '../../src/http/index.js';
-import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { cli } from '../support/command-line.js';
 import { eventually } from '../support/eventually.js';
-import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
-import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
+import { twinNow } from '../support/task-service-twin.js';
+import { startTwinApi } from '../support/twin-api.js';
 
 checkEveryAnswer();
 
-type Ran = { readonly code: number; readonly out: string; readonly err: string };
-
 async function here() {
-  const service = new TaskServiceTwin();
-  const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const api = createApi({ ...openToAll, tasks: service, runtime });
-  onTestFinished(() => api.close());
-  const url = await api.listen({ host: '127.0.0.1', port: 0 });
-  const cli = async (args: readonly string[], stdin = '', isTty = false): Promise<Ran> => {
-    const out: string[] = [];
-    const err: string[] = [];
-    const code = await run(args, '1.2.3', {
-      env: { CLAIMKEEPER_API: url },
-      stdin: Readable.from([stdin]),
-      isTty,
-      print: (line) => out.push(line),
-      say: (line) => err.push(line),
-    });
-    return { code, out: out.join('\n'), err: err.join('\n') };
-  };
-  return { service, cli, schedules: (...args: string[]) => cli(['schedules', ...args]) };
+  const { service, env } = await startTwinApi();
+  const ask = (args: readonly string[], stdin = '', watched = false) => cli(args, { env, stdin, watched });
+  return { service, cli: ask, schedules: (...args: string[]) => ask(['schedules', ...args]) };
 }
 
 const create = ['create', '--id', 'report', '--cron', '0 6 * * *', '--type', 'report'];
@@ -182,7 +162,12 @@ describe('schedules', () => {
     expect(JSON.parse(next.out)).toEqual(['2026-01-02T06:00:00.000Z', '2026-01-03T06:00:00.000Z']);
     const preview = await schedules('preview', '--cron', '0 5 * * *', '--count', '1', '-o', 'table');
     expect(preview.out.split('\n').map((line) => line.trim())).toEqual(['TICK', '2026-01-02T05:00:00.000Z']);
-    expect(await schedules('remove', 'report')).toEqual({ code: 0, out: '', err: 'removed: report' });
+    expect(await schedules('remove', 'report')).toEqual({
+      code: 0,
+      out: '',
+      err: 'removed: report',
+      drawn: '',
+    });
     expect(service.schedules.held.size).toBe(0);
   });
 

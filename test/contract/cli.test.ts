@@ -6,41 +6,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { exitCodeOf } from '../../src/cli/exit.js';
-import { run } from '../../src/cli/program.js';
 import { ClaimkeeperError, type ErrorCode, errorRegistry, limits } from '../../src/domain/index.js';
-import { createApi } from '../../src/http/index.js';
-import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
-import { openToAll } from '../support/open-to-all.js';
-import { TaskServiceTwin } from '../support/task-service-twin.js';
-
-type Ran = { readonly code: number; readonly out: string; readonly err: string };
-
-async function cli(
-  args: readonly string[],
-  more: { stdin?: string; env?: Record<string, string> } = {},
-): Promise<Ran> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const code = await run(args, '1.2.3', {
-    env: more.env ?? {},
-    stdin: Readable.from([more.stdin ?? '']),
-    print: (line) => out.push(line),
-    say: (line) => err.push(line),
-  });
-  return { code, out: out.join('\n'), err: err.join('\n') };
-}
-
-async function api() {
-  const service = new TaskServiceTwin();
-  const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const server = createApi({ ...openToAll, tasks: service, runtime });
-  onTestFinished(() => server.close());
-  const url = await server.listen({ host: '127.0.0.1', port: 0 });
-  return { service, url, env: { CLAIMKEEPER_API: url } };
-}
+import { cli } from '../support/command-line.js';
+import { startTwinApi } from '../support/twin-api.js';
 
 function lines(text: string): Record<string, unknown>[] {
   return text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -68,7 +38,7 @@ describe('usage', () => {
       expect(own.out).toContain(`claimkeeper ${command}`);
     }
     expect(help.out).toContain('Exit codes:');
-    expect(await cli(['--version'])).toEqual({ code: 0, out: '1.2.3', err: '' });
+    expect(await cli(['--version'])).toEqual({ code: 0, out: '1.2.3', err: '', drawn: '' });
   });
 
   test.each([
@@ -120,7 +90,7 @@ describe('usage', () => {
 
 describe('submit', () => {
   test('sends one task with all that the flags say, and prints the outcome as JSON', async () => {
-    const { service, env } = await api();
+    const { service, env } = await startTwinApi();
     const args = ['submit', '--id', 'a:1', '--type', 'mail', '--payload', '{"n":1}', '--priority', '7'];
     const more = ['--queue', 'q', '--delay-ms', '60000', '--attempts', '2', '--timeout-ms', '500'];
     const { code, out, err } = await cli([...args, ...more, '--on-interrupted', 'rerun'], { env });
@@ -143,7 +113,7 @@ describe('submit', () => {
   });
 
   test('the same again is 0, other content is 3, what is not valid is 1', async () => {
-    const { env } = await api();
+    const { env } = await startTwinApi();
     const submit = (...args: string[]) => cli(['submit', '--type', 't', ...args], { env });
     expect((await submit('--id', 'a')).code).toBe(0);
     expect((await submit('--id', 'a')).out).toContain('"kind":"same"');
@@ -154,7 +124,7 @@ describe('submit', () => {
   });
 
   test('sends lines of JSON in batches, in order, and numbers the outcomes by line', async () => {
-    const { service, env } = await api();
+    const { service, env } = await startTwinApi();
     const sizes: number[] = [];
     const submitMany = service.submitMany.bind(service);
     service.submitMany = (inputs) => {
@@ -171,7 +141,7 @@ describe('submit', () => {
   });
 
   test('batches stay within the API’s limit in bytes as well', async () => {
-    const { service, env } = await api();
+    const { service, env } = await startTwinApi();
     const payload = 'x'.repeat(limits.payloadBytesMax - 2);
     const tasks = Array.from({ length: 300 }, (_, i) => JSON.stringify({ id: `t${i}`, type: 't', payload }));
     const { code } = await cli(['submit', '--file', '-'], { env, stdin: tasks.join('\n') });
@@ -180,7 +150,7 @@ describe('submit', () => {
   });
 
   test('a bad line is refused by its number and harms no other; the exit code says the worst', async () => {
-    const { env } = await api();
+    const { env } = await startTwinApi();
     const long = JSON.stringify({ id: 'long', type: 't', payload: 'x'.repeat(limits.requestBytesMax) });
     const stdin = ['{"id":"a","type":"t"}', 'no json', '{"id":"b"}', long, '{"id":"c","type":"t"}'].join(
       '\n',
@@ -198,7 +168,7 @@ describe('submit', () => {
   });
 
   test('reads a file; one that is not there, or is a folder, is a usage error', async () => {
-    const { env } = await api();
+    const { env } = await startTwinApi();
     const folder = await mkdtemp(join(tmpdir(), 'claimkeeper-cli-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const file = join(folder, 'tasks.ndjson');
@@ -212,7 +182,7 @@ describe('submit', () => {
   });
 
   test('stops when the API cannot go on, and says that the same lines may be sent again', async () => {
-    const { service, env } = await api();
+    const { service, env } = await startTwinApi();
     service.failure = new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', 'no quorum');
     const { code, err } = await cli(['submit', '--file', '-'], { env, stdin: '{"id":"a","type":"t"}' });
     expect(code).toBe(4);
@@ -221,7 +191,7 @@ describe('submit', () => {
   });
 
   test('a task that was refused for now is 4, whatever else was refused', async () => {
-    const { service, env } = await api();
+    const { service, env } = await startTwinApi();
     const error = new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', 'no answer');
     const bad = new ClaimkeeperError('SUBMISSION_INVALID', 'bad');
     service.submitMany = async () => [
@@ -233,7 +203,7 @@ describe('submit', () => {
   });
 
   test('an API that says nothing of a task is an error, and no line is left out in silence', async () => {
-    const { service, env } = await api();
+    const { service, env } = await startTwinApi();
     const submitMany = service.submitMany.bind(service);
     service.submitMany = async (inputs) => (await submitMany(inputs)).slice(1);
     const stdin = '{"id":"a","type":"t"}\n{"id":"b","type":"t"}';
@@ -248,7 +218,7 @@ describe('submit', () => {
     for (const code of Object.keys(errorRegistry) as ErrorCode[]) {
       // What the command line says of itself is none of a task.
       if (code === 'CONFIG_INVALID') continue;
-      const { service, env } = await api();
+      const { service, env } = await startTwinApi();
       const error = new ClaimkeeperError(code, 'so it is');
       service.submitMany = async () => [{ kind: 'refused', error }];
       const args = ['submit', '--id', 'a', '--type', 't'];
@@ -259,7 +229,7 @@ describe('submit', () => {
 
 describe('get and replay', () => {
   test('print the task as JSON', async () => {
-    const { url } = await api();
+    const { url } = await startTwinApi();
     await cli(['submit', '--api', url, '--id', 'failed:1', '--type', 't']);
     const got = await cli(['get', 'failed:1', '--api', `${url}/`]);
     expect(got.code).toBe(0);
@@ -270,7 +240,7 @@ describe('get and replay', () => {
   });
 
   test('cancel and resolve print the task as it then is', async () => {
-    const { env } = await api();
+    const { env } = await startTwinApi();
     await cli(['submit', '--id', 'uncertain:1', '--type', 't'], { env });
     const resolved = await cli(['resolve', 'uncertain:1', '--as', 'failed', '--note', 'no mail'], { env });
     expect(resolved.code).toBe(0);
@@ -282,7 +252,7 @@ describe('get and replay', () => {
   });
 
   test('no such task and a move that is not allowed are 3, a malformed id is 1', async () => {
-    const { env } = await api();
+    const { env } = await startTwinApi();
     await cli(['submit', '--id', 'fine', '--type', 't'], { env });
     expect((await cli(['get', 'unknown'], { env })).code).toBe(3);
     expect((await cli(['replay', 'unknown'], { env })).code).toBe(3);

@@ -14,9 +14,9 @@ import {
   workersPath,
 } from '../../src/ledger/index.js';
 import { ClaimsMonitor } from '../../src/scheduler/claims-monitor.js';
-import { type DeliveryPort, reconcile } from '../../src/scheduler/reconcile.js';
-import { blankView } from '../support/blank-view.js';
+import { type ReconcileOptions, reconcile } from '../../src/scheduler/reconcile.js';
 import { join, moves, type Party, recordOf, signalled, spoil, submit, withMethods } from '../support/crew.js';
+import { emptyRedis } from '../support/empty-redis.js';
 import { eventually } from '../support/eventually.js';
 import { memoryWorld } from '../support/memory-world.js';
 import type { World } from '../support/world.js';
@@ -30,16 +30,6 @@ async function lookAndAct(monitor: ClaimsMonitor, signal = noEnd): Promise<void>
   await monitor.look();
   await monitor.act(guard, signal);
 }
-
-/** Redis with nothing in it, that takes everything. */
-const emptyRedis: DeliveryPort = {
-  pending: async () => new Set(),
-  readMarker: async () => null,
-  writeMarker: async () => undefined,
-  flush: async () => undefined,
-  putHistory: async () => undefined,
-  view: blankView,
-};
 
 describe.each([
   ['the memory twin', memoryWorld],
@@ -68,6 +58,19 @@ describe.each([
     const { claim: made } = await takeClaim(ctx, worker, candidates, { alone: true, doubted: new Set() });
     if (made === null) throw new Error('nothing was claimed');
     return made;
+  }
+
+  /** Over the ledger, as the leader makes it. */
+  async function pass(options: Partial<ReconcileOptions>, deliveries = emptyRedis): Promise<void> {
+    await reconcile(party.ctx, deliveries, {
+      dedupWindowMs: 60_000,
+      historyMs: 60_000,
+      rebuild: false,
+      guard,
+      signal: noEnd,
+      onOrphan: () => undefined,
+      ...options,
+    });
   }
 
   function newWorker(): WorkerId {
@@ -179,6 +182,23 @@ describe.each([
     expect((await recordOf(party, id)).state).toBe('running');
   });
 
+  test('a claim that vanished and stands again, as after a restore, is not taken for gone', async () => {
+    const { session } = party.ctx;
+    const id = await submit(party, 'job');
+    const { path } = await claim(newWorker(), [id]);
+    const node = await session.read(path);
+    if (node === null) throw new Error('the claim does not stand');
+    const monitor = new ClaimsMonitor(party.ctx, 0);
+    await monitor.look();
+    await dropClaim(party.ctx, path, noEnd);
+    await monitor.look();
+    expect(monitor.dueInMs()).toBeLessThanOrEqual(0); // Gone, and past its grace.
+    await session.write([{ kind: 'create', path, data: node.data, mode: 'ephemeral' }]);
+    await lookAndAct(monitor);
+    expect(monitor.dueInMs()).toBe(Number.POSITIVE_INFINITY);
+    expect((await recordOf(party, id)).state).toBe('running');
+  });
+
   test('what dead workers leave under /claims is removed, and what the living need is not', async () => {
     const [dead, alive, busy] = [newWorker(), newWorker(), newWorker()];
     await claim(busy, [await submit(party, 'job')]);
@@ -215,14 +235,7 @@ describe.each([
     const ids = await Promise.all(Array.from({ length: 30 }, () => submit(party, 'job')));
     await Promise.all(ids.slice(0, 10).map((id) => spoil(party, id)));
     hints = [];
-    await reconcile(party.ctx, emptyRedis, {
-      dedupWindowMs: 60_000,
-      historyMs: 60_000,
-      rebuild: true,
-      guard,
-      signal: noEnd,
-      onOrphan: () => undefined,
-    });
+    await pass({ rebuild: true });
     expect(hints.map(({ id }) => id)).toEqual(expect.arrayContaining(ids.slice(10)));
   });
 
@@ -235,17 +248,9 @@ describe.each([
     await claim(newWorker(), [covered]);
     await dropClaim(party.ctx, path, noEnd);
     const orphans: TaskId[] = [];
-    await reconcile(
-      party.ctx,
-      { ...emptyRedis, view: { ...blankView, running: async () => [orphan, covered] } },
-      {
-        dedupWindowMs: 60_000,
-        historyMs: 60_000,
-        rebuild: false,
-        guard,
-        signal: AbortSignal.abort(),
-        onOrphan: ({ id }) => void orphans.push(id),
-      },
+    await pass(
+      { signal: AbortSignal.abort(), onOrphan: ({ id }) => void orphans.push(id) },
+      { ...emptyRedis, view: { ...emptyRedis.view, running: async () => [orphan, covered] } },
     );
     expect(orphans).toEqual([orphan]);
   });
@@ -261,14 +266,7 @@ describe.each([
       });
     }
     hints = [];
-    await reconcile(party.ctx, emptyRedis, {
-      dedupWindowMs: 60_000,
-      historyMs: 60_000,
-      rebuild: true,
-      guard,
-      signal: noEnd,
-      onOrphan: () => undefined,
-    });
+    await pass({ rebuild: true });
     expect(hints.map(({ id }) => id).filter((id) => ids.includes(id))).toEqual(ids);
   });
 });

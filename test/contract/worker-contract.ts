@@ -1,7 +1,17 @@
 // worker-contract.ts: what a worker promises of a delivered task, in good times and under every fault that a transaction, a
 // session or a handler may bring. The titles are the contract; it holds on the memory twin and on real ZooKeeper.
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from 'vitest';
 import type { Znode } from '../../src/coordination/index.js';
 import { NonRetryable, RetryAfter, resolvePolicy, type TaskId } from '../../src/domain/index.js';
 import {
@@ -15,6 +25,7 @@ import {
 } from '../../src/ledger/index.js';
 import { Audit, type Strays } from '../../src/worker/custody.js';
 import { defineTask, type TaskContext, type WorkerEvents } from '../../src/worker/index.js';
+import { Run } from '../../src/worker/run.js';
 import {
   claimsNothing,
   Feed,
@@ -904,8 +915,10 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         doubted = true;
         const id = await submit(desk, 'job');
         await asked.promise;
+        const abort = vi.spyOn(Run.prototype, 'abort');
+        onTestFinished(() => abort.mockRestore());
         const stopped = one.worker.stop();
-        await new Promise((resolve) => setTimeout(resolve, 20)); // Past the drain: the abort has found nothing to abort.
+        await eventually(() => expect(abort).toHaveBeenCalled(), { what: 'the drain is over' }); // It found no handler to abort.
         proof.resolve(true);
         await stopped;
         expect(calls.size).toBe(0);

@@ -1,28 +1,24 @@
 // api-keys.test.ts: API keys from the command line to the API, as processes on real ZooKeeper: the first key is made without
 // one, lets in, and is refused within a second of its revocation; while ZooKeeper is away, keys count as they did.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalServer, startZooKeeper } from '../../infra/servers.js';
+import { main, type Running, startProgram } from '../support/built-program.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniquePrefix } from '../support/servers.js';
-
-const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
 
 type Ran = { readonly code: number | null; readonly out: string; readonly err: string };
 
 describe('an API that requires keys', () => {
   let zookeeper: LocalServer;
   let env: Record<string, string>;
-  let api: ChildProcess;
+  let api: Running;
   let url = '';
-  let logged = '';
 
   beforeAll(async () => {
     zookeeper = await startZooKeeper();
     env = {
-      PATH: process.env.PATH ?? '',
       CLAIMKEEPER_ZOOKEEPER: zookeeper.url,
       CLAIMKEEPER_REDIS: redisUrl(),
       CLAIMKEEPER_PREFIX: uniquePrefix(),
@@ -30,32 +26,17 @@ describe('an API that requires keys', () => {
       CLAIMKEEPER_LOG_LEVEL: 'debug',
       CLAIMKEEPER_SESSION_TIMEOUT_MS: '4000',
     };
-    api = spawn(process.execPath, [main, 'api', '--require-keys', 'always'], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [api.stdout, api.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        logged += text;
-      });
-    }
-    url = await eventually(
-      () => {
-        const [, found] = /listening on (\S+)/.exec(logged) ?? [];
-        if (found === undefined) throw new Error(logged);
-        return found;
-      },
-      { what: 'the API listens', deadlineMs: 20_000 },
-    );
+    api = startProgram(['api', '--require-keys', 'always'], env);
+    url = await api.url();
   });
   afterAll(async () => {
-    api.kill('SIGKILL');
+    api.process.kill('SIGKILL');
     await zookeeper.stop();
   });
 
   function keys(...args: string[]): Promise<Ran> {
     const child = spawn(process.execPath, [main, 'keys', ...args], {
-      env,
+      env: { PATH: process.env.PATH, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const said = { out: '', err: '' };
@@ -80,7 +61,7 @@ describe('an API that requires keys', () => {
   }
 
   test('says that there is no key yet, and lets nobody in but those who watch over it', async () => {
-    expect(logged).toContain('make one with');
+    expect(api.said()).toContain('make one with');
     expect(await statusWith(null)).toBe(401);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
   });
@@ -146,7 +127,7 @@ describe('an API that requires keys', () => {
         deadlineMs: 20_000,
       });
       expect(await statusWith(key)).toBe(404);
-      expect(logged).not.toContain(key.split('_').at(-1));
+      expect(api.said()).not.toContain(key.split('_').at(-1));
     },
     commandsMsMax,
   );

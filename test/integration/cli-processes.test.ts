@@ -1,18 +1,16 @@
 // cli-processes.test.ts: the built program as people run it: processes that serve, that are told to stop, and that die.
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startZooKeeper } from '../../infra/servers.js';
 import { ApiClient } from '../../src/cli/api-client.js';
+import { claimkeeper, type Running } from '../support/built-program.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
 
-const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
 const library = new URL('../../dist/src/index.js', import.meta.url).href;
 
 /** `pid` answers with its worker's process; `slow` says when it has begun, and takes a while. */
@@ -40,43 +38,6 @@ beforeAll(async () => {
   return () => rm(folder, { recursive: true });
 });
 
-type Running = {
-  readonly process: ChildProcess;
-  readonly exited: Promise<number | string>;
-  /** Resolves with the match once the output, of both kinds, has it. */
-  says(pattern: RegExp): Promise<RegExpExecArray>;
-};
-
-function claimkeeper(args: readonly string[], env: Record<string, string>): Running {
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  const exited = new Promise<number | string>((resolve) => {
-    child.once('exit', (code, signal) => resolve(signal ?? code ?? 'unknown'));
-  });
-  return {
-    process: child,
-    exited,
-    says: (pattern) =>
-      eventually(
-        () => {
-          const match = pattern.exec(output);
-          if (match === null) throw new Error(output);
-          return match;
-        },
-        { deadlineMs: 20_000, what: `${args[0]} says ${pattern}` },
-      ),
-  };
-}
-
 /** An installation of the test's own on the shared servers. */
 function installation(): Record<string, string> {
   return {
@@ -93,8 +54,7 @@ function installation(): Record<string, string> {
 }
 
 async function clientOf(api: Running): Promise<ApiClient> {
-  const [, url = ''] = await api.says(/listening on (\S+)/);
-  return new ApiClient(url);
+  return new ApiClient(await api.url());
 }
 
 function completed(client: ApiClient, id: string) {
@@ -218,7 +178,7 @@ describe('confirm-restore', () => {
     onTestFinished(() => zookeeper.stop());
     const env = { ...installation(), CLAIMKEEPER_ZOOKEEPER: zookeeper.url };
     const api = claimkeeper(['api'], env);
-    const [, url = ''] = await api.says(/listening on (\S+)/);
+    const url = await api.url();
     const readiness = async (): Promise<unknown> => (await fetch(`${url}/readyz`)).json();
     await zookeeper.stop();
     await zookeeper.restart();

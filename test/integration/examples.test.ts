@@ -1,6 +1,6 @@
 // examples.test.ts: each example does what its README says, as it is built, on real servers.
 
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startRedis, startZooKeeper } from '../../infra/servers.js';
 import { ApiClient } from '../../src/cli/api-client.js';
+import { startProgram } from '../support/built-program.js';
 import { eventually } from '../support/eventually.js';
 import { uniqueChroot, uniquePrefix } from '../support/servers.js';
 
@@ -64,6 +65,18 @@ test(
 );
 
 test(
+  'email: without a mail service, one is played',
+  async () => {
+    const zookeeper = await startZooKeeper(); // In the other one the e-mail has been sent.
+    onTestFinished(() => zookeeper.stop());
+    const more = { CLAIMKEEPER_ZOOKEEPER: zookeeper.url };
+    const result = "completed { value: { sentTo: 'ada@example.org' } }\n";
+    expect(await run('examples/email/main.js', more)).toBe(`accepted 1 of 3\n${result}`);
+  },
+  runsMsMax,
+);
+
+test(
   'nightly report: the schedule is made once, and its run is one task',
   async () => {
     const first = (await run('examples/nightly-report/main.js')).split('\n');
@@ -96,37 +109,14 @@ test('worker: the module serves, and a task has the checksum of what it names', 
   const url = await serve((request, response) => {
     response.writeHead(request.url === '/file' ? 200 : 404).end(text);
   });
-  const up = spawn(
-    process.execPath,
-    [
-      built('src/cli/main.js'),
-      'up',
-      '--workers',
-      '1',
-      '--port',
-      '0',
-      '--module',
-      built('examples/worker/tasks.js'),
-    ],
-    {
-      env: { ...env, CLAIMKEEPER_CHROOT: uniqueChroot(), CLAIMKEEPER_PREFIX: uniquePrefix() },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    },
-  );
-  const ended = new Promise((resolve) => up.once('exit', resolve));
+  const place = { CLAIMKEEPER_CHROOT: uniqueChroot(), CLAIMKEEPER_PREFIX: uniquePrefix() };
+  const module = built('examples/worker/tasks.js');
+  const up = startProgram(['up', '--workers', '1', '--port', '0', '--module', module], { ...env, ...place });
   onTestFinished(async () => {
-    up.kill('SIGTERM');
-    await ended;
+    up.process.kill('SIGTERM');
+    await up.exited;
   });
-  let said = '';
-  up.stdout.setEncoding('utf8').on('data', (more: string) => {
-    said += more;
-  });
-  const api = await eventually(() => /listening on (\S+)/.exec(said)?.[1] ?? Promise.reject(), {
-    what: 'the API listens',
-    deadlineMs: 20_000,
-  });
-  const client = new ApiClient(api);
+  const client = new ApiClient(await up.url());
   await client.submit([
     { id: 'there', type: 'checksum', payload: { url: `${url}/file` } },
     { id: 'gone', type: 'checksum', payload: { url: `${url}/gone` } },

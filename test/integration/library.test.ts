@@ -5,6 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { type Claimkeeper, type ConnectOptions, connect, defineTask, NonRetryable } from '../../src/index.js';
 import { silentLogger } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { markerStands } from '../support/marker.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -58,13 +59,6 @@ async function openRedis(): Promise<Redis> {
   const redis = new Redis(redisUrl());
   cleanups.push(() => redis.quit());
   return redis;
-}
-
-/** The scheduler has seen what Redis holds: until then it would deliver everything anew. */
-function markerStands(redis: Redis, { prefix }: Place): Promise<void> {
-  return eventually(async () => expect(await redis.get(`${prefix}:@marker`)).toMatch(/^[0-9a-f-]{36}$/), {
-    what: 'the marker is written',
-  });
 }
 
 function delivered(redis: Redis, { prefix }: Place): Promise<void> {

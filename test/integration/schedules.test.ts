@@ -6,14 +6,13 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { openSession } from '../../src/coordination/zookeeper/index.js';
-import { limits, type ScheduleId, tickId } from '../../src/domain/index.js';
+import { decodeRecord, limits, type ScheduleId, type TaskId, tickId } from '../../src/domain/index.js';
 import { type Claimkeeper, connect, defineTask } from '../../src/index.js';
-import { bucketPath, buckets } from '../../src/ledger/paths.js';
+import { bucketPath, buckets, recordPath } from '../../src/ledger/paths.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { Scheduler } from '../../src/scheduler/index.js';
-import type { DeliveryPort } from '../../src/scheduler/reconcile.js';
-import { blankView } from '../support/blank-view.js';
 import { join } from '../support/crew.js';
+import { emptyRedis } from '../support/empty-redis.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
 import { tickOf } from '../support/ticks.js';
@@ -52,6 +51,11 @@ async function lookInto({ chroot }: Pick<Place, 'chroot'>) {
     taskIds: async () => {
       const lists = await Promise.all(buckets.map((bucket) => session.children(bucketPath(bucket))));
       return lists.flatMap((list) => list ?? []);
+    },
+    acceptedAt: async (ids: readonly TaskId[]) => {
+      const paths = ids.map(recordPath);
+      const nodes = await session.readAll(paths);
+      return nodes.map((node, i) => decodeRecord(node?.data ?? Buffer.alloc(0), paths[i] ?? '').acceptedAt);
     },
   };
 }
@@ -146,22 +150,13 @@ test('schedulers whose process is killed at the tick: every tick has one task, t
   });
 }, 120_000);
 
-const nothingThere: DeliveryPort = {
-  pending: async () => new Set(),
-  readMarker: async () => null,
-  writeMarker: async () => undefined,
-  flush: async () => undefined,
-  putHistory: async () => undefined,
-  view: blankView,
-};
-
 test('schedulers whose session ends, whose reply is lost or who are cut off at the tick: every tick has one task', async () => {
   const world = await zookeeperWorld();
   cleanups.push(() => world.close());
   const parties = [await join(world, () => undefined), await join(world, () => undefined)];
   const options = { graceMs: 1_000, reconcileEveryMs: 600_000, dedupWindowMs: 600_000, historyMs: 1_000 };
   for (const [n, party] of parties.entries()) {
-    const scheduler = new Scheduler(options, `n${n}`, party.ctx, party.generation, nothingThere);
+    const scheduler = new Scheduler(options, `n${n}`, party.ctx, party.generation, emptyRedis);
     await scheduler.start();
     cleanups.push(() => scheduler.stop());
   }
@@ -208,7 +203,7 @@ async function inParts(ids: readonly string[], each: (id: string) => Promise<unk
   for (let from = 0; from < ids.length; from += 100) await Promise.all(ids.slice(from, from + 100).map(each));
 }
 
-test('a thousand schedules that are due in the same second all fire, and each once', async () => {
+test('a thousand schedules that are due in the same second all fire within two, and each once', async () => {
   const place = { chroot: uniqueChroot(), prefix: uniquePrefix() };
   const keeper = await keeperAt(place);
   const look = await lookInto(place);
@@ -228,9 +223,9 @@ test('a thousand schedules that are due in the same second all fire, and each on
   const wanted = ids.map((id) => tickId(id as ScheduleId, due.getTime() as never)).sort();
   await eventually(async () => expect((await look.taskIds()).length).toBe(limits.batchTasksMax), {
     deadlineMs: 60_000,
+    pollMs: 500, // Looking is work, too: it is not to keep the leader from firing.
     what: 'all have fired',
   });
-  const tookMs = Date.now() - due.getTime();
   expect((await look.taskIds()).sort()).toEqual(wanted);
-  if (process.env.TEST_LOG === 'info') console.log(`1,000 schedules fired within ${tookMs} ms`);
+  expect(Math.max(...(await look.acceptedAt(wanted))) - due.getTime()).toBeLessThan(2_000);
 }, 180_000);

@@ -32,9 +32,11 @@ describe('a fleet in trouble', () => {
   test('keeps its promises, whatever the seed', () => {
     const [first] = tally.failures;
     if (first === undefined) return;
-    expect.fail(
-      [...first.violated, `again: npm run build && npm run simulate -- --seed ${first.seed}`].join('\n'),
-    );
+    expect.fail([...first.violated, `again: npm run simulate -- --seed ${first.seed}`].join('\n'));
+  });
+
+  test('has histories of every size', () => {
+    expect(Object.keys(tally.sizes).sort()).toEqual(['large', 'restored', 'scheduled', 'small']);
   });
 
   test('meets every move of the table', () => {
@@ -103,7 +105,7 @@ test.each(mutants)(
 );
 
 test('what breaks an invariant is made small, and still breaks it', async () => {
-  const mutant = mutants.find(({ rule }) => rule.startsWith('P8'));
+  const mutant = mutants.find(({ rule }) => rule === 'P8: the term is not checked');
   if (mutant === undefined) throw new Error('no such mutant');
   const { mutation, breaks } = mutant;
   const seed = await firstSeedThatShows(mutant);
@@ -112,5 +114,5 @@ test('what breaks an invariant is made small, and still breaks it', async () => 
   const again = judge(await simulate(kept(planOf(seed), keep), { mutation }));
   expect(again.map(nameOf)).toContain(breaks);
   expect(plan.faults.length).toBeLessThanOrEqual(whole.faults.length / 5);
-  expect(plan.tasks.length + plan.acts.length).toBeLessThan((whole.tasks.length + whole.acts.length) / 2);
+  expect(plan.tasks.length).toBeLessThanOrEqual(whole.tasks.length / 2);
 }, 60_000);

@@ -15,7 +15,7 @@ import {
 import { type Clock, delay, type Random, type Runtime } from '../../src/runtime/index.js';
 import type { DeliveryPort } from '../../src/scheduler/reconcile.js';
 import type { Delivery, Source } from '../../src/worker/index.js';
-import { blankView } from './blank-view.js';
+import { emptyRedis } from './empty-redis.js';
 
 type Job = {
   readonly parcel: Parcel;
@@ -165,7 +165,7 @@ export class RedisTwin {
         ask(() => {
           for (const { id, json } of entries) this.#history.set(id, json);
         }),
-      view: blankView,
+      view: emptyRedis.view,
     };
   }
 

@@ -89,28 +89,27 @@ export class TaskServiceTwin extends OverviewTwin implements TaskService {
 
   /** As if every task had failed whose id says so. */
   async replay(id: TaskId): Promise<TaskRecord> {
-    const record = await this.get(id);
-    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task "${id}"`);
-    if (!id.startsWith('failed')) {
-      throw new ClaimkeeperError('MOVE_REFUSED', `the task "${id}" is ${record.state}`);
-    }
+    const record = await this.#held(id);
+    if (!id.startsWith('failed')) throw refused(record, 'replayed');
     return { ...record, attempt: 2, replays: 1 };
   }
 
   async cancel(id: TaskId): Promise<TaskRecord> {
-    const record = await this.get(id);
-    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task "${id}"`);
+    const record = await this.#held(id);
     return { ...record, state: 'cancelled', finishedAt: twinNow };
   }
 
   /** As if every task were uncertain whose id says so. */
   async resolve(id: TaskId, as: Resolution['as'], note: string): Promise<TaskRecord> {
-    const record = await this.get(id);
-    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task "${id}"`);
-    if (!id.startsWith('uncertain')) {
-      throw new ClaimkeeperError('MOVE_REFUSED', `the task "${id}" is ${record.state}`);
-    }
+    const record = await this.#held(id);
+    if (!id.startsWith('uncertain')) throw refused(record, 'resolved');
     return { ...record, state: as, note, finishedAt: twinNow };
+  }
+
+  async #held(id: TaskId): Promise<TaskRecord> {
+    const record = await this.get(id);
+    if (record === null) throw new ClaimkeeperError('TASK_NOT_FOUND', `no task ${id} is in the ledger`);
+    return record;
   }
 
   #submit(input: unknown): SubmitOutcome {
@@ -125,4 +124,9 @@ export class TaskServiceTwin extends OverviewTwin implements TaskService {
       throw error;
     }
   }
+}
+
+/** In the product's words: the guide shows them. */
+function refused({ id, state }: TaskRecord, verb: string): ClaimkeeperError {
+  return new ClaimkeeperError('MOVE_REFUSED', `task ${id} is ${state} and cannot be ${verb}`);
 }

@@ -136,7 +136,7 @@ describe('every command exists', () => {
   });
 
   test('an unknown command and an unknown flag are found', async () => {
-    const bad = ['claimkeeper dance', 'claimkeeper get --loud x'];
+    const bad = ['claimkeeper dance', 'claimkeeper queues dance', 'claimkeeper get --loud x'];
     expect(await unknownCommands([...bad, 'claimkeeper get --api http://x y', 'claimkeeper --help'])).toEqual(
       bad,
     );
@@ -214,9 +214,11 @@ async function unknownCommands(commands: readonly string[]): Promise<string[]> {
   return unknown.flat();
 }
 
-/** Of `claimkeeper keys create`, or of `claimkeeper get` where the second word is an argument. */
+/** Of `claimkeeper keys create`, or of `claimkeeper get` where the second word is an argument: it has no commands of its own. */
 async function helpOfDeepest(first: string, second: string): Promise<string | null> {
-  return (/^[a-z]/.test(second) ? await helpOf([first, second]) : null) ?? helpOf([first]);
+  const help = await helpOf([first]);
+  const isCommand = /^[a-z]/.test(second) && help?.includes('\nCommands:\n');
+  return isCommand ? helpOf([first, second]) : help;
 }
 
 /** What the command prints of itself; null when there is no such command. */
