@@ -82,7 +82,8 @@ function isCompletion(before: Change['before'], after: Change['after']): boolean
 }
 
 export function faultFigures(evidence: Evidence, story: ToldStory, cast: Cast): FaultFigures[] {
-  const world = { evidence, story, cast, flights: flightsOf(story.changes), unled: unledTimes(evidence) };
+  const outages = united([...unledTimes(evidence), ...silentTimes(evidence)]);
+  const world = { evidence, story, cast, flights: flightsOf(story.changes), outages };
   return evidence.faults.map((fault) => ({
     ...fault,
     inFlight: inFlight(fault, world),
@@ -95,8 +96,8 @@ type World = {
   readonly story: ToldStory;
   readonly cast: Cast;
   readonly flights: readonly Flight[];
-  /** When a fault kept every scheduler from leading, apart from one another. */
-  readonly unled: readonly Interval[];
+  /** When nobody could recover anything: no scheduler was there to lead, or the ensemble committed nothing. */
+  readonly outages: readonly Interval[];
 };
 
 type Interval = { readonly from: number; readonly to: number };
@@ -152,6 +153,18 @@ function unledTimes({ run, faults }: Evidence): readonly Interval[] {
     );
 }
 
+/** Under the load the ensemble commits all the time: a second without a commit while a server is under a fault is one without a quorum. */
+const silentMsMin = 1_000;
+
+function silentTimes({ log, faults }: Evidence): readonly Interval[] {
+  const laid = faults.filter(({ on }) => on.startsWith('zookeeper'));
+  return log.steps.flatMap(({ transaction: { at: to } }, i, steps) => {
+    const from = steps[i - 1]?.transaction.at ?? to;
+    const isSilent = to - from > silentMsMin && laid.some((fault) => fault.from <= to && fault.to >= from);
+    return isSilent ? [{ from, to }] : [];
+  });
+}
+
 /** The same moments, none of them twice. */
 function united(intervals: readonly Interval[]): readonly Interval[] {
   const all: Interval[] = [];
@@ -163,17 +176,17 @@ function united(intervals: readonly Interval[]): readonly Interval[] {
   return all;
 }
 
-/** Of the time between the two, in ms, that in which some scheduler could lead. */
-function ledMs(from: number, to: number, { unled }: World): number {
-  return unled.reduce(
+/** Of the time between the two, in ms, that in which it was possible to recover. */
+function ableMs(from: number, to: number, { outages }: World): number {
+  return outages.reduce(
     (ms, out) => ms - Math.max(0, Math.min(to, out.to) - Math.max(from, out.from)),
     to - from,
   );
 }
 
 /**
- * How long it took, in ms, to recover from a fault. Where a scheduler has to act, time in which a fault kept every one of them
- * from leading does not count.
+ * How long it took, in ms, to recover from a fault. Time in which other faults kept every scheduler from leading, or the
+ * ensemble from a quorum, does not count: how long the ensemble was without one is the recovery of a fault of its own.
  *
  * - A worker that was killed: from the kill until nobody waits for it any more: the last of the tasks that ran on it was
  *   claimed anew where it may run again, or had its outcome recorded, `uncertain` included.
@@ -195,7 +208,8 @@ function recoveryMs(fault: FaultLine, world: World): number | null {
       return untilAnotherLeads(fault, world);
     case 'api': {
       const accepted = world.evidence.answers.filter((line) => isAccepted(line) && line.at >= fault.to);
-      return soonest(accepted.map(({ until }) => until - fault.to));
+      const soon = soonest(accepted.map(({ until }) => until));
+      return soon === null ? null : ableMs(fault.to, soon, world);
     }
     case 'zookeeper':
       return longestSilence(fault, world);
@@ -203,7 +217,9 @@ function recoveryMs(fault: FaultLine, world: World): number | null {
       return untilANewTaskIsCompleted(fault, world);
     case 'task': {
       const first = world.flights.find(({ task }) => task === fault.on);
-      return first === undefined || first.to === Number.POSITIVE_INFINITY ? null : first.to - first.from;
+      return first === undefined || first.to === Number.POSITIVE_INFINITY
+        ? null
+        : ableMs(first.from, first.to, world);
     }
     case 'fleet':
       return null;
@@ -219,10 +235,11 @@ function untilKilledIsOver(fault: FaultLine, world: World): number | null {
     ({ worker, from, to }) => hit.has(worker) && from <= fault.from && to >= fault.from,
   );
   if (held.length === 0) return null;
-  return ledMs(fault.from, Math.max(...held.map(({ overAt }) => overAt)), world);
+  return ableMs(fault.from, Math.max(...held.map(({ overAt }) => overAt)), world);
 }
 
-function untilItCompletes(fault: FaultLine, { cast, story }: World): number | null {
+function untilItCompletes(fault: FaultLine, world: World): number | null {
+  const { cast, story } = world;
   const own = new Set(
     cast.workers.flatMap(({ id, life }) =>
       life !== null && (life.name === fault.on || `${life.role}s` === fault.on) ? [id] : [],
@@ -231,7 +248,7 @@ function untilItCompletes(fault: FaultLine, { cast, story }: World): number | nu
   const next = story.changes.find(
     ({ at, by, before, after }) => at >= fault.to && own.has(by) && isCompletion(before, after),
   );
-  return next === undefined ? null : next.at - fault.to;
+  return next === undefined ? null : ableMs(fault.to, next.at, world);
 }
 
 function untilAnotherLeads(fault: FaultLine, world: World): number | null {
@@ -241,6 +258,7 @@ function untilAnotherLeads(fault: FaultLine, world: World): number | null {
     changes.some((change) => change.path === path && change.before !== null),
   );
   const leader = terms.findLast(({ transaction }) => transaction.at <= fault.from)?.transaction.session;
+  if (leader === undefined || !isOf(leader, fault.on, evidence)) return null;
   const lastsMs = 2 * evidence.run.sessionTimeoutMs;
   const ended = evidence.log.steps.find(
     ({ transaction: { kind, session, at } }) =>
@@ -250,7 +268,13 @@ function untilAnotherLeads(fault: FaultLine, world: World): number | null {
       at <= fault.to + lastsMs,
   );
   const next = terms.find(({ transaction }) => transaction.at > fault.from)?.transaction.at;
-  return ended === undefined || next === undefined ? null : ledMs(fault.from, next, world);
+  return ended === undefined || next === undefined ? null : ableMs(fault.from, next, world);
+}
+
+/** Whether the process of that name had the session, as far as its log says. */
+function isOf(session: string, name: string, { run, trust }: Evidence): boolean {
+  const pids = new Set(trust.flatMap((line) => (line.session === session ? [line.pid] : [])));
+  return pids.size === 0 || run.processes.some((life) => life.name === name && pids.has(life.pid));
 }
 
 function longestSilence(fault: FaultLine, { evidence }: World): number | null {
@@ -261,12 +285,13 @@ function longestSilence(fault: FaultLine, { evidence }: World): number | null {
   return gaps.length === 0 ? null : gaps.reduce((a, b) => Math.max(a, b));
 }
 
-function untilANewTaskIsCompleted(fault: FaultLine, { story }: World): number | null {
+function untilANewTaskIsCompleted(fault: FaultLine, world: World): number | null {
+  const { story } = world;
   const fresh = new Set<TaskId>();
   for (const { at, id, before, after } of story.changes) {
     if (at < fault.to) continue;
     if (before === null) fresh.add(id);
-    else if (fresh.has(id) && isCompletion(before, after)) return at - fault.to;
+    else if (fresh.has(id) && isCompletion(before, after)) return ableMs(fault.to, at, world);
   }
   return null;
 }

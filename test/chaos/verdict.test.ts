@@ -5,8 +5,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { graceMs, MadeRun, sessionTimeoutMs } from './made-run.js';
+import { graceMs, MadeRun, root, sessionTimeoutMs } from './made-run.js';
 import { writeReport } from './report.js';
+import type { LoggedOp } from './transaction-log.js';
 import { judge, type RunOutcome, type Verdict } from './verdict.js';
 
 let folder: string;
@@ -136,6 +137,47 @@ describe('a run in which all is well', () => {
     });
     const killed = verdict.kinds.find(({ kind }) => kind === 'worker-kill');
     expect(killed?.recovery?.max).toBe(sessionTimeoutMs + graceMs + 300 - 700);
+  });
+
+  test('has no time in its recovery in which a server was under a fault and the ensemble committed nothing', async () => {
+    const recoveryMsMax = async (spoil: Spoil): Promise<number> => {
+      const { kinds } = await judged(spoil);
+      return kinds.find(({ kind }) => kind === 'worker-kill')?.recovery?.max ?? Number.NaN;
+    };
+    const whole = await recoveryMsMax(() => undefined);
+    const less = await recoveryMsMax((run) => {
+      const from = (run.faults.find(({ kind }) => kind === 'worker-kill')?.from ?? 0) + 1_000;
+      run.faults.push({
+        id: run.faults.length + 1,
+        kind: 'leader-freeze',
+        on: 'zookeeper-2',
+        from,
+        to: from + 1,
+      });
+    });
+    expect(whole - less).toBeGreaterThan(1_000);
+  });
+
+  test('a scheduler that did not lead has nothing to recover from', async () => {
+    const recoveryOf = async (name: string): Promise<number | null | undefined> => {
+      const { faults } = await judged((run) => {
+        const leader = run.process(name, 'scheduler', 105);
+        run.process('scheduler-3', 'scheduler', 106);
+        const term = (version: number): LoggedOp => {
+          return { kind: 'set', path: `${root}/leader/term`, data: Buffer.from(''), version };
+        };
+        run.write(leader.session, [term(1)]);
+        run.trust.push({ pid: 105, session: leader.session, trusted: true, at: run.at() });
+        run.fault('scheduler-freeze', 'scheduler-2', 5_000);
+        run.now += 4_500;
+        run.write(leader.session, [], 'expired');
+        run.now += 100;
+        run.write('desk', [term(2)]);
+      });
+      return faults.find(({ kind, on }) => kind === 'scheduler-freeze' && on === 'scheduler-2')?.recoveryMs;
+    };
+    expect(await recoveryOf('scheduler-2')).toBe(4_600);
+    expect(await recoveryOf('scheduler-4')).toBeNull();
   });
 });
 
