@@ -8,8 +8,6 @@ import {
   confirmRestore,
   ensureTree,
   Generation,
-  listMembers,
-  type Member,
   openSession,
   type Session,
 } from './coordination/index.js';
@@ -37,23 +35,23 @@ import {
   type TaskRecord,
   type WorkerId,
 } from './domain/index.js';
+import { readFleet, type WorkerDescription } from './fleet.js';
 import { KeyRing } from './key-ring.js';
 import { Keys } from './keys.js';
 import {
   type AcceptOutcome,
   accept,
   cancel,
-  claimsStanding,
   Endings,
   type LedgerContext,
   type QueueSetting,
   readHeld,
   recordPath,
+  refuseHalted,
   replay,
   resolve,
-  tasksOfClaims,
   treePaths,
-  workersPath,
+  unavailable,
 } from './ledger/index.js';
 import {
   type ConnectOptions,
@@ -176,8 +174,8 @@ export class Claimkeeper {
     this.#ctx = { session, commits: new Commits(session, generation, runtime.clock), deliver, note, runtime };
     this.#overview = new Overview(this.#ctx, generation, deliveries, this.#until());
     this.#endings = new Endings(this.#ctx);
-    this.schedules = new Schedules(this.#ctx, generation, this.#until(), (task) => this.#accepted(task));
-    this.keys = new Keys(this.#ctx, generation, this.#until());
+    this.schedules = new Schedules(this.#ctx, this.#until(), (task) => this.#accepted(task));
+    this.keys = new Keys(this.#ctx, this.#until());
   }
 
   /**
@@ -228,13 +226,13 @@ export class Claimkeeper {
     await this.#endings.until(parseTaskId(id), signal);
   }
 
-  /** What a running task's attempt last said of how far it is; null: nothing, or Redis is away. */
-  async progress(id: string): Promise<Json | null> {
-    const json = await this.#deliveries.readProgress(parseTaskId(id)).catch(() => null);
+  /** What that attempt of a task (as {@link get} has it) last said of how far it is; null: nothing, or Redis is away. */
+  async progress({ id, attempt }: Pick<TaskRecord, 'id' | 'attempt'>): Promise<Json | null> {
+    const json = await this.#deliveries.readProgress(parseTaskId(id), attempt).catch(() => null);
     return json === null ? null : (JSON.parse(json) as Json);
   }
 
-  /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
+  /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED` */
   replay(id: string): Promise<TaskRecord> {
     return replay(this.#ctx, parseTaskId(id), this.#until());
   }
@@ -271,7 +269,7 @@ export class Claimkeeper {
 
   /**
    * No worker takes tasks of a paused queue; what runs goes on, and nothing is lost. As it is already, nothing changes.
-   * @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`
+   * @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED`
    */
   pauseQueue(queue: string): Promise<QueueSetting> {
     return this.#overview.setPaused(queue, true);
@@ -294,9 +292,8 @@ export class Claimkeeper {
    * The workers whose ZooKeeper session is alive, with what they run. A frozen worker is listed until its session expires.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
-  async fleet(): Promise<readonly FleetMember[]> {
-    const members = await listMembers(this.#session, workersPath);
-    return Promise.all(members.map((member) => this.#describeMember(member)));
+  fleet(): Promise<readonly FleetMember[]> {
+    return readFleet(this.#ctx);
   }
 
   /**
@@ -315,7 +312,7 @@ export class Claimkeeper {
     const description = this.#describe(names, types, concurrency);
     const options = { id, types, sources, concurrency, drainMsMax, description };
     const worker = new Worker(options, this.#ctx, this.#generation);
-    worker.on('progress', ({ id, json }) => this.#deliveries.noteProgress(id, json));
+    worker.on('progress', (word) => this.#deliveries.noteProgress(word));
     return this.#own(worker);
   }
 
@@ -400,7 +397,7 @@ export class Claimkeeper {
     task: Submission,
     likelyThere: boolean,
   ): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
-    if (this.#generation.halted) throw this.#unavailable(task.id, false);
+    refuseHalted(this.#ctx, `task ${task.id}`, 'accepted');
     return this.#outcomeOf(task.id, await this.#acceptInTime(task, likelyThere));
   }
 
@@ -428,37 +425,11 @@ export class Claimkeeper {
           { field: 'id' },
         );
       case 'unavailable':
-        throw this.#unavailable(id, outcome.sent);
+        throw unavailable(`task ${id}`, 'accepted', {
+          halted: this.#generation.halted,
+          sent: outcome.sent,
+        });
     }
-  }
-
-  #unavailable(id: TaskId, sent: boolean): ClaimkeeperError {
-    if (this.#generation.halted) {
-      return new ClaimkeeperError(
-        'GENERATION_CHANGED',
-        `task ${id} was not accepted: an operator must confirm the restore`,
-      );
-    }
-    return sent
-      ? new ClaimkeeperError(
-          'OUTCOME_UNKNOWN',
-          `task ${id} may have been accepted: submit it again to learn it`,
-        )
-      : new ClaimkeeperError(
-          'ZOOKEEPER_UNAVAILABLE',
-          `task ${id} was not accepted: ZooKeeper did not answer in time`,
-        );
-  }
-
-  async #describeMember({ name, data, owner }: Member): Promise<FleetMember> {
-    const id = name as WorkerId;
-    const claims = (await claimsStanding(this.#ctx, [id])).flat();
-    const tasks = await tasksOfClaims(
-      this.#ctx,
-      claims.map(({ path }) => path),
-    );
-    const described = JSON.parse(data.toString()) as Omit<FleetMember, 'id' | 'session' | 'tasks'>;
-    return { id, ...described, session: owner ?? '', tasks: tasks.flatMap((each) => each ?? []) };
   }
 
   #until(): { readonly deadlineMs: number } {
@@ -469,7 +440,7 @@ export class Claimkeeper {
     return `${process.pid}-${this.#runtime.random.nonce()}` as WorkerId;
   }
 
-  #describe(queues: readonly Name[], types: readonly TaskType[], concurrency: number): Json {
+  #describe(queues: readonly Name[], types: readonly TaskType[], concurrency: number): WorkerDescription {
     return {
       pid: process.pid,
       host: hostname(),

@@ -5,7 +5,7 @@ import { type Watch, watchChildren } from './coordination/index.js';
 import { type ApiKey, ClaimkeeperError, type KeyId } from './domain/index.js';
 import { readKeys } from './keys.js';
 import { keysPath, type LedgerContext } from './ledger/index.js';
-import { delay, type Service } from './runtime/index.js';
+import { type Service, within } from './runtime/index.js';
 
 export class KeyRing implements Service {
   readonly #ctx: Pick<LedgerContext, 'session' | 'runtime'>;
@@ -22,17 +22,14 @@ export class KeyRing implements Service {
   /** Resolves once the keys are known. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
   async start(): Promise<void> {
     const { session, runtime } = this.#ctx;
-    const over = new AbortController();
-    const known = new Promise<true>((resolve) => {
+    const known = new Promise<void>((resolve) => {
       const follow = async (ids: readonly string[]): Promise<void> => {
         await this.#follow(ids);
-        resolve(true);
+        resolve();
       };
       this.#watch = watchChildren(session, keysPath, follow, runtime);
     });
-    const late = delay(runtime.clock, this.#readMsMax, over.signal);
-    const inTime = await Promise.race([known, late]).finally(() => over.abort());
-    if (inTime === true) return;
+    if ((await within(runtime.clock, this.#readMsMax, known)) !== null) return;
     throw new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', 'the API keys could not be read in time');
   }
 

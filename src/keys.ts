@@ -1,7 +1,7 @@
 // keys.ts: API keys as a program sees them: made, listed, revoked. Owns how they are kept: a znode each, written once and
 // deleted when it is revoked. What a key is is domain/key.ts; those who check keys hold them in memory (key-ring.ts).
 
-import type { Generation, WriteOutcome } from './coordination/index.js';
+import type { WriteOutcome } from './coordination/index.js';
 import {
   type ApiKey,
   ClaimkeeperError,
@@ -9,7 +9,6 @@ import {
   type EpochMs,
   encodeKey,
   hashOfSecret,
-  type KeyId,
   type KeyInput,
   type KeyScope,
   keyText,
@@ -18,7 +17,16 @@ import {
   parseKeyId,
   parseKeyInput,
 } from './domain/index.js';
-import { again, drive, keyPath, keysPath, type LedgerContext, type Until } from './ledger/index.js';
+import {
+  again,
+  drive,
+  keyPath,
+  keysPath,
+  type LedgerContext,
+  refuseHalted,
+  type Until,
+  unavailable,
+} from './ledger/index.js';
 
 /** What may be shown of a key. Times are in ms since 1970. */
 export type KeyView = {
@@ -36,12 +44,10 @@ export type CreatedKey = KeyView & { readonly key: string };
 
 export class Keys {
   readonly #ctx: LedgerContext;
-  readonly #generation: Generation;
   readonly #until: Until;
 
-  constructor(ctx: LedgerContext, generation: Generation, until: Until) {
+  constructor(ctx: LedgerContext, until: Until) {
     this.#ctx = ctx;
-    this.#generation = generation;
     this.#until = until;
   }
 
@@ -88,7 +94,7 @@ export class Keys {
     if (outcome === 'missing') {
       throw new ClaimkeeperError('KEY_NOT_FOUND', `there is no API key ${keyId}`, { field: 'id' });
     }
-    if (outcome === null) throw this.#unavailable(keyId, 'revoked', sent);
+    if (outcome === null) throw unavailable(`API key ${keyId}`, 'revoked', { halted: false, sent });
   }
 
   async #refuseWhenFull(): Promise<void> {
@@ -98,6 +104,8 @@ export class Keys {
   }
 
   async #write(key: ApiKey): Promise<void> {
+    const what = `API key ${key.id}`;
+    refuseHalted(this.#ctx, what, 'made');
     const path = keyPath(key.id);
     let sent = false;
     const outcome = await drive<'made'>(this.#ctx.runtime, this.#until, async () => {
@@ -110,20 +118,7 @@ export class Keys {
       if (written.kind === 'unknown') sent = true;
       return again;
     });
-    if (outcome === null) throw this.#unavailable(key.id, 'made', sent);
-  }
-
-  #unavailable(id: KeyId, verb: string, sent: boolean): ClaimkeeperError {
-    if (this.#generation.halted) {
-      const message = `API key ${id} was not ${verb}: an operator must confirm the restore`;
-      return new ClaimkeeperError('GENERATION_CHANGED', message);
-    }
-    return sent
-      ? new ClaimkeeperError('OUTCOME_UNKNOWN', `API key ${id} may have been ${verb}: list the keys`)
-      : new ClaimkeeperError(
-          'ZOOKEEPER_UNAVAILABLE',
-          `API key ${id} was not ${verb}: ZooKeeper did not answer in time`,
-        );
+    if (outcome === null) throw unavailable(what, 'made', { halted: this.#ctx.commits.halted, sent });
   }
 }
 

@@ -88,7 +88,7 @@ export class Overview {
     return { queues, rebuilding };
   }
 
-  /** @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
+  /** @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED` */
   setPaused(queue: string, paused: boolean): Promise<QueueSetting> {
     return setPaused(this.#ctx, parseName(queue, 'queue'), paused, this.#until);
   }

@@ -1,11 +1,11 @@
 // schedules.ts: schedules as a program sees them. Owns what a connection may do with them, and what it says of each; how
 // they are kept is ledger/schedules.ts, and firing them is the leader's.
 
-import type { Generation } from './coordination/index.js';
 import {
   ClaimkeeperError,
   type CreatedSchedule,
   type Cursor,
+  coversQueue,
   type EpochMs,
   firesAlike,
   limits,
@@ -31,11 +31,13 @@ import {
   readCursor,
   readSchedule,
   readSchedules,
+  refuseHalted,
   removeSchedule,
   revisionOf,
   scheduleIds,
   schedulesPath,
   type Until,
+  unavailable,
 } from './ledger/index.js';
 
 export type RunNow<Submitted> = (task: Submission) => Promise<Submitted>;
@@ -45,13 +47,11 @@ const readsAtOnce = 64;
 
 export class Schedules<Submitted> {
   readonly #ctx: LedgerContext;
-  readonly #generation: Generation;
   readonly #until: Until;
   readonly #submit: RunNow<Submitted>;
 
-  constructor(ctx: LedgerContext, generation: Generation, until: Until, submit: RunNow<Submitted>) {
+  constructor(ctx: LedgerContext, until: Until, submit: RunNow<Submitted>) {
     this.#ctx = ctx;
-    this.#generation = generation;
     this.#until = until;
     this.#submit = submit;
   }
@@ -63,6 +63,7 @@ export class Schedules<Submitted> {
    */
   async create(input: ScheduleInput): Promise<CreatedSchedule> {
     const { content, paused } = parseSchedule(input);
+    refuseHalted(this.#ctx, `schedule ${content.id}`, 'created');
     const there = await this.#ctx.session.read(schedulesPath);
     const full = (there?.stat.numChildren ?? 0) >= limits.schedulesMax;
     if (full && (await readSchedule(this.#ctx, content.id)) === null) {
@@ -96,15 +97,20 @@ export class Schedules<Submitted> {
 
   /** All that this version can read, by id; `page`: a part of them. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */
   async list(page: SchedulePage = {}): Promise<readonly ScheduleView[]> {
-    const { after = '', limit = Number.POSITIVE_INFINITY } = page;
+    const { after = '', limit = Number.POSITIVE_INFINITY, queues = ['*'] } = page;
     const ids = (await scheduleIds(this.#ctx)).filter((id) => id > after);
     const views: ScheduleView[] = [];
     for (let from = 0; from < ids.length && views.length < limit; from += readsAtOnce) {
       const helds = await readSchedules(this.#ctx, ids.slice(from, from + readsAtOnce));
-      const part = await Promise.all(helds.map((held) => this.#viewable(held)));
-      views.push(...part.filter((view) => view !== null));
+      const left = helds.filter(({ schedule }) => coversQueue(queues, schedule.task.queue));
+      // How far each has fired is a reading of its own: not of more than are shown.
+      while (left.length > 0 && views.length < limit) {
+        const part = left.splice(0, limit - views.length);
+        const shown = await Promise.all(part.map((held) => this.#viewable(held)));
+        views.push(...shown.filter((view) => view !== null));
+      }
     }
-    return views.slice(0, limit);
+    return views;
   }
 
   /**
@@ -145,6 +151,7 @@ export class Schedules<Submitted> {
   async remove(id: string, options: { readonly revision?: string } = {}): Promise<void> {
     const scheduleId = parseScheduleId(id);
     const { revision = null } = options;
+    refuseHalted(this.#ctx, `schedule ${scheduleId}`, 'removed');
     const outcome = await removeSchedule(this.#ctx, scheduleId, { revision, until: this.#until });
     if (outcome.kind === 'removed') return;
     if (outcome.kind === 'unavailable') throw this.#unavailable(scheduleId, 'removed', outcome.sent);
@@ -217,6 +224,7 @@ export class Schedules<Submitted> {
     to: (found: Schedule) => Schedule,
     revision: string | null,
   ): Promise<ScheduleView> {
+    refuseHalted(this.#ctx, `schedule ${id}`, 'changed');
     const outcome = await changeSchedule(this.#ctx, id, to, { revision, until: this.#until });
     if (outcome.kind === 'changed') return this.#view(outcome.held);
     if (outcome.kind === 'unavailable') throw this.#unavailable(id, 'changed', outcome.sent);
@@ -247,18 +255,7 @@ export class Schedules<Submitted> {
   }
 
   #unavailable(id: ScheduleId, verb: string, sent: boolean): ClaimkeeperError {
-    if (this.#generation.halted) {
-      return new ClaimkeeperError(
-        'GENERATION_CHANGED',
-        `schedule ${id} was not ${verb}: an operator must confirm the restore`,
-      );
-    }
-    return sent
-      ? new ClaimkeeperError('OUTCOME_UNKNOWN', `schedule ${id} may have been ${verb}: ask again to learn it`)
-      : new ClaimkeeperError(
-          'ZOOKEEPER_UNAVAILABLE',
-          `schedule ${id} was not ${verb}: ZooKeeper did not answer in time`,
-        );
+    return unavailable(`schedule ${id}`, verb, { halted: this.#ctx.commits.halted, sent });
   }
 
   #now(): EpochMs {

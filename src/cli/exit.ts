@@ -20,9 +20,14 @@ Exit codes:
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   if (!(error instanceof ClaimkeeperError)) return exitCodes.failed;
-  if (error.code === 'CONFIG_INVALID') return exitCodes.usage;
-  if ([404, 409, 412].includes(error.status)) return exitCodes.conflict;
-  return error.retryable && (error.status === 503 || error.status === 429)
-    ? exitCodes.unavailable
-    : exitCodes.failed;
+  return error.code === 'CONFIG_INVALID' ? exitCodes.usage : exitCodeOfProblem(error);
+}
+
+/** Of what ended the command, and of what became of one task among many. */
+export function exitCodeOfProblem({
+  status,
+  retryable,
+}: Pick<ClaimkeeperError, 'status' | 'retryable'>): ExitCode {
+  if ([404, 409, 412].includes(status)) return exitCodes.conflict;
+  return retryable && (status === 503 || status === 429) ? exitCodes.unavailable : exitCodes.failed;
 }

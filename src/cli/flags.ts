@@ -6,6 +6,8 @@ import { type Config, flagOf, settings } from '../runtime/index.js';
 
 /** The settings of a command that asks the API. */
 export const asking = ['api', 'apiKey'] as const;
+/** Those of a command that connects to ZooKeeper and Redis itself. */
+export const connecting = ['zookeeper', 'chroot', 'redis', 'prefix', 'sessionTimeoutMs', 'logLevel'] as const;
 
 /** A flag for each of these settings, and one for the file with any. */
 export function addSettings(command: Command, keys: readonly (keyof Config)[]): void {

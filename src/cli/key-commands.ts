@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { type KeyScope, keyScopes, shown } from '../domain/index.js';
 import type { KeyView } from '../index.js';
 import type { Config, Flags } from '../runtime/index.js';
-import { addSettings, examples } from './flags.js';
+import { addSettings, connecting, examples } from './flags.js';
 import { withKeeper } from './serve.js';
 import type { Terminal } from './terminal.js';
 
@@ -17,7 +17,6 @@ type CreateFlags = Omit<Flags, 'queues'> & {
   readonly expiresAt?: string;
 };
 
-const connecting = ['zookeeper', 'chroot', 'redis', 'prefix', 'sessionTimeoutMs', 'logLevel'] as const;
 const unitsMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 export function addKeys(root: Command, config: (flags: Flags) => Config, terminal: Terminal): void {

@@ -1,12 +1,12 @@
 // list-commands.ts: the commands that list tasks and queues, and pause queues, through the API.
 
 import { type Command, Option } from 'commander';
-import type { Queues, TaskPage } from '../client/index.js';
+import type { Queue, Summary, TaskPage } from '../client/index.js';
 import { limits, states } from '../domain/index.js';
 import type { Config, Flags } from '../runtime/index.js';
 import { type ApiClient, apiClient } from './api-client.js';
 import { addSettings, asking, examples, wholeNumber } from './flags.js';
-import { addOutput, formatOf, type OutputFlags, tableOf } from './output.js';
+import { addOutput, type Column, formatOf, type OutputFlags, printAll } from './output.js';
 import type { Terminal } from './terminal.js';
 
 type ListFlags = Flags &
@@ -20,6 +20,23 @@ type ListFlags = Flags &
     readonly limit?: number;
     readonly cursor?: string;
   };
+
+const taskColumns: readonly Column<Summary>[] = [
+  ['ID', ({ id }) => id],
+  ['STATE', ({ state }) => state],
+  ['TYPE', ({ type }) => type],
+  ['QUEUE', ({ queue }) => queue],
+  ['ATTEMPT', ({ attempt }) => attempt],
+  ['ACCEPTED', ({ acceptedAt }) => acceptedAt],
+  ['ERROR', ({ errorCode }) => errorCode],
+];
+
+const queueColumns: readonly Column<Queue>[] = [
+  ['QUEUE', ({ queue }) => queue],
+  ...states.map((state): Column<Queue> => [state.toUpperCase(), ({ counts }) => counts[state]]),
+  ['DUE SINCE', ({ oldestDueMs: ms }) => (ms === null ? null : `${(ms / 1_000).toFixed(1)} s`)],
+  ['PAUSED', ({ paused }) => (paused ? 'paused' : null)],
+];
 
 export function addLists(root: Command, config: (flags: Flags) => Config, terminal: Terminal): void {
   const client = ({ api, apiKey, config: from }: Flags): ApiClient =>
@@ -43,8 +60,8 @@ export function addLists(root: Command, config: (flags: Flags) => Config, termin
     .action(async ({ api, apiKey, config: from, output, ...filter }: ListFlags) => {
       const query = Object.entries(filter).map(([name, value]) => [name, String(value)]);
       const page = await client({ api, apiKey, config: from }).list(Object.fromEntries(query));
-      if (formatOf(output, terminal) === 'json') terminal.print(JSON.stringify(page, null, 2));
-      else printTasks(page, terminal);
+      printAll(terminal, output, page.tasks, taskColumns, page);
+      if (formatOf(output, terminal) === 'table') sayOf(page, terminal);
     });
   addOutput(list);
   addSettings(list, asking);
@@ -60,9 +77,9 @@ function addQueues(root: Command, client: (flags: Flags) => ApiClient, terminal:
     .command('queues')
     .description('Shows queues with their counts; pauses and resumes them')
     .action(async (flags: Flags & OutputFlags) => {
-      const reply = await client(flags).queues();
-      if (formatOf(flags.output, terminal) === 'json') terminal.print(JSON.stringify(reply, null, 2));
-      else printQueues(reply, terminal);
+      const found = await client(flags).queues();
+      printAll(terminal, flags.output, found.queues, queueColumns, found);
+      if (formatOf(flags.output, terminal) === 'table') sayRebuilding(found.rebuilding, terminal);
     });
   addOutput(queues);
   addSettings(queues, asking);
@@ -87,25 +104,8 @@ function addQueues(root: Command, client: (flags: Flags) => ApiClient, terminal:
   }
 }
 
-function printTasks({ tasks, cursor, rebuilding }: TaskPage, terminal: Terminal): void {
-  const rows = tasks.map(({ id, state, type, queue, attempt, acceptedAt, errorCode }) => [
-    ...[id, state, type, queue, attempt],
-    ...[acceptedAt, errorCode],
-  ]);
-  terminal.print(tableOf(['ID', 'STATE', 'TYPE', 'QUEUE', 'ATTEMPT', 'ACCEPTED', 'ERROR'], rows));
+function sayOf({ cursor, rebuilding }: TaskPage, terminal: Terminal): void {
   if (cursor !== null) terminal.say(`more: --cursor ${cursor}`);
-  sayRebuilding(rebuilding, terminal);
-}
-
-function printQueues({ queues, rebuilding }: Queues, terminal: Terminal): void {
-  const rows = queues.map(({ queue, counts, oldestDueMs, paused }) => [
-    queue,
-    ...states.map((state) => counts[state]),
-    oldestDueMs === null ? null : `${(oldestDueMs / 1_000).toFixed(1)} s`,
-    paused ? 'paused' : null,
-  ]);
-  const head = ['QUEUE', ...states.map((state) => state.toUpperCase()), 'DUE SINCE', 'PAUSED'];
-  terminal.print(tableOf(head, rows));
   sayRebuilding(rebuilding, terminal);
 }
 

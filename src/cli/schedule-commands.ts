@@ -6,13 +6,12 @@ import { limits } from '../domain/index.js';
 import type { Config, Flags } from '../runtime/index.js';
 import { type ApiClient, apiClient } from './api-client.js';
 import { addSettings, asking, examples, wholeNumber } from './flags.js';
-import type { Format } from './output.js';
+import { addOutput, type Column, type Format, type OutputFlags, printAll, printOne } from './output.js';
 import { addDefinition, type DefinitionFlags, definitionOf, readDefinition } from './schedule-definition.js';
-import { addOutput, type Column, printAll, printOne } from './table.js';
+
 import type { Terminal } from './terminal.js';
 
-type Output = { readonly output: Format };
-type Asking = Flags & Output;
+type Asking = Flags & OutputFlags;
 
 const columns: readonly Column<Schedule>[] = [
   ['ID', ({ id }) => id],
@@ -53,7 +52,7 @@ function addReading({ root, terminal, client }: Group): void {
     .action(async ({ output, ...flags }: Asking) => {
       printAll(terminal, output, await client(flags).schedules(), columns);
     });
-  addOutput(list, 'table');
+  addOutput(list);
   addSettings(list, asking);
   examples(list, ['claimkeeper schedules list -o json']);
 
@@ -64,7 +63,7 @@ function addReading({ root, terminal, client }: Group): void {
     .action(async (id: string, { output, ...flags }: Asking) => {
       printOne(terminal, output, await client(flags).schedule(id));
     });
-  addOutput(get, 'json');
+  addOutput(get);
   addSettings(get, asking);
   examples(get, ['claimkeeper schedules get report']);
 }
@@ -81,7 +80,7 @@ function addWriting({ root, terminal, client }: Group): void {
       printOne(terminal, output, await client({ api, apiKey, config: from }).createSchedule(definition));
     });
   addDefinition(create);
-  addOutput(create, 'json');
+  addOutput(create);
   addSettings(create, asking);
   examples(create, [
     `claimkeeper schedules create --id report --cron '0 6 * * *' --type report --payload '{"of":"yesterday"}'`,
@@ -108,7 +107,7 @@ function addWriting({ root, terminal, client }: Group): void {
       },
     );
   addDefinition(update);
-  addOutput(update, 'json');
+  addOutput(update);
   addSettings(update, asking);
   examples(update, [`claimkeeper schedules update report --cron '0 7 * * *'`]);
 
@@ -138,7 +137,7 @@ function addActing({ root, terminal, client }: Group): void {
       .action(async (id: string, { output, ...flags }: Asking) => {
         printOne(terminal, output, await client(flags).actOnSchedule(id, act));
       });
-    addOutput(command, 'json');
+    addOutput(command);
     addSettings(command, asking);
     examples(command, [`claimkeeper schedules ${act} report`]);
   }
@@ -151,7 +150,7 @@ function addActing({ root, terminal, client }: Group): void {
     .action(async (id: string, { output, key, ...flags }: Asking & { readonly key?: string }) => {
       printOne(terminal, output, await client(flags).runSchedule(id, key));
     });
-  addOutput(runNow, 'json');
+  addOutput(runNow);
   addSettings(runNow, asking);
   examples(runNow, ['claimkeeper schedules run report --key by-hand-1']);
 }
@@ -159,7 +158,7 @@ function addActing({ root, terminal, client }: Group): void {
 type Ticks = { readonly count?: number; readonly from?: string };
 
 function addTicks({ root, terminal, client }: Group): void {
-  const print = (format: Format, ticks: readonly string[]): void =>
+  const print = (format: Format | undefined, ticks: readonly string[]): void =>
     printAll(terminal, format, ticks, [['TICK', (tick) => tick]]);
   const withTicks = (command: Command): Command =>
     command
@@ -172,7 +171,7 @@ function addTicks({ root, terminal, client }: Group): void {
     .action(async (id: string, { output, count, from, ...flags }: Asking & Ticks) => {
       print(output, await client(flags).nextTicks(id, { count, from }));
     });
-  addOutput(next, 'table');
+  addOutput(next);
   addSettings(next, asking);
   examples(next, ['claimkeeper schedules next report --count 10']);
 
@@ -194,7 +193,7 @@ function addTicks({ root, terminal, client }: Group): void {
       },
     );
   addDefinition(preview);
-  addOutput(preview, 'table');
+  addOutput(preview);
   addSettings(preview, asking);
   examples(preview, [`claimkeeper schedules preview --cron '30 2 * * *' --time-zone Europe/Berlin`]);
 }

@@ -2,13 +2,12 @@
 
 import type { Command } from 'commander';
 import type { Config, Flags } from '../runtime/index.js';
-import { addSettings, examples, wholeNumber } from './flags.js';
+import { addSettings, connecting, examples, wholeNumber } from './flags.js';
 import { confirmRestored, serveApi, serveScheduler, serveWorker } from './serve.js';
 import { loadTaskTypes } from './task-module.js';
 import type { Terminal } from './terminal.js';
 import { up } from './up.js';
 
-const serving = ['zookeeper', 'chroot', 'redis', 'prefix', 'sessionTimeoutMs', 'logLevel'] as const;
 const listening = ['host', 'port', 'requireKeys', 'rateLimitPerSecond', 'dedupWindowMs'] as const;
 const leading = ['graceMs', 'dedupWindowMs'] as const;
 const working = ['queues', 'concurrency', 'drainMsMax'] as const;
@@ -41,14 +40,14 @@ export function addServing(root: Command, config: (flags: Flags) => Config, term
     .command('api')
     .description('The HTTP API')
     .action((flags: Flags) => serveApi(config(flags), terminal));
-  addSettings(apiCommand, [...serving, ...listening]);
+  addSettings(apiCommand, [...connecting, ...listening]);
   examples(apiCommand, ['claimkeeper api --zookeeper zk1:2181,zk2:2181,zk3:2181 --redis redis://redis:6379']);
 
   const schedulerCommand = root
     .command('scheduler')
     .description("The leader's work; any number may run, one leads")
     .action((flags: Flags) => serveScheduler(config(flags)));
-  addSettings(schedulerCommand, [...serving, ...leading]);
+  addSettings(schedulerCommand, [...connecting, ...leading]);
   examples(schedulerCommand, ['claimkeeper scheduler --log-level debug']);
 
   const workerCommand = root
@@ -56,7 +55,7 @@ export function addServing(root: Command, config: (flags: Flags) => Config, term
     .description('Runs tasks; stops gracefully on SIGINT or SIGTERM, at once on the second')
     .argument('<module>', 'ES module whose default export is a list of task types (from defineTask)')
     .action(async (module: string, flags: Flags) => serveWorker(config(flags), await loadTaskTypes(module)));
-  addSettings(workerCommand, [...serving, ...working]);
+  addSettings(workerCommand, [...connecting, ...working]);
   examples(workerCommand, ['claimkeeper worker ./tasks.js --queues default,mail --concurrency 50']);
 }
 
@@ -72,6 +71,6 @@ export function addRepair(root: Command, config: (flags: Flags) => Config, termi
     .action(async (flags: Flags & { held: string[] }) =>
       confirmRestored(config(flags), flags.held, terminal),
     );
-  addSettings(confirmCommand, serving);
+  addSettings(confirmCommand, connecting);
   examples(confirmCommand, ['claimkeeper confirm-restore --held 6f0c7b3e-9f51-4d0e-8a53-1f2b7d6a9c10']);
 }

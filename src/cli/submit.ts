@@ -6,7 +6,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { ClaimkeeperError, errorRegistry, limits, shown } from '../domain/index.js';
 import type { ApiClient, SubmitReply } from './api-client.js';
-import { type ExitCode, exitCodes } from './exit.js';
+import { type ExitCode, exitCodeOfProblem, exitCodes } from './exit.js';
 import { type Progress, showProgress } from './progress.js';
 import type { Terminal } from './terminal.js';
 
@@ -71,11 +71,11 @@ async function progressOf(file: string, { screen }: Terminal): Promise<Progress 
 async function submitBatch(client: ApiClient, batch: readonly Line[], tally: Tally): Promise<void> {
   const parsed = batch.map((line) => ({ line: line.number, ...parseLine(line) }));
   const sent = parsed.flatMap((item) => ('input' in item ? [item] : []));
-  const replies = sent.length === 0 ? [] : await client.submit(sent.map(({ input }) => input));
-  const outcomes = new Map(sent.map(({ line }, i) => [line, replies[i]]));
+  const replies = [...(sent.length === 0 ? [] : await client.submit(sent.map(({ input }) => input)))];
   for (const item of parsed) {
-    const reply = 'input' in item ? outcomes.get(item.line) : item.refused;
-    if (reply !== undefined) tally.add({ line: item.line, ...reply });
+    // One for each that was sent, in order.
+    const reply = 'input' in item ? (replies.shift() as SubmitReply) : item.refused;
+    tally.add({ line: item.line, ...reply });
   }
 }
 
@@ -158,11 +158,6 @@ class Tally {
     const { created, same, refused: not } = this.#counts;
     this.#terminal.say(`${what}: ${created} created, ${same} already there, ${not} refused`);
   }
-}
-
-function exitCodeOfProblem({ status, retryable }: { status: number; retryable: boolean }): ExitCode {
-  if (status === 409) return exitCodes.conflict;
-  return retryable ? exitCodes.unavailable : exitCodes.failed;
 }
 
 /** What a repetition may mend comes first, then what only a change of the input mends. */

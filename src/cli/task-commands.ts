@@ -6,8 +6,9 @@ import type { Config, Flags } from '../runtime/index.js';
 import { type ApiClient, apiClient } from './api-client.js';
 import type { Result } from './exit.js';
 import { addSettings, asking, examples, wholeNumber } from './flags.js';
+import { addOutput, formatOf, type OutputFlags, printJson } from './output.js';
 import { parsePayload, submitLines, submitOne } from './submit.js';
-import { tableOf } from './task-table.js';
+import { taskTableOf } from './task-table.js';
 import type { Terminal } from './terminal.js';
 
 type SubmitFlags = Flags & {
@@ -18,7 +19,7 @@ type SubmitFlags = Flags & {
   readonly attempts?: number;
 };
 
-type GetFlags = { readonly output?: string; readonly wait?: number | true };
+type GetFlags = OutputFlags & { readonly wait?: number | true };
 
 export function addAsking(
   root: Command,
@@ -27,7 +28,7 @@ export function addAsking(
   result: Result,
 ): void {
   const client = (flags: Flags): ApiClient => apiClient(config(flags));
-  const show = (value: unknown): void => terminal.print(JSON.stringify(value, null, 2));
+  const show = (value: unknown): void => printJson(terminal, value);
 
   const submit = root
     .command('submit')
@@ -77,12 +78,6 @@ export function addAsking(
     .command('get')
     .description('Shows a task with its attempts')
     .argument('<id>', "the task's id")
-    .addOption(
-      new Option('-o, --output <format>', 'default: table on a terminal, else json').choices([
-        'json',
-        'table',
-      ]),
-    )
     .option(
       '--wait [seconds]',
       `first wait for it to end, up to so long (default: ${limits.waitSecondsMax})`,
@@ -91,10 +86,10 @@ export function addAsking(
     .action(async (id: string, { output, wait, ...flags }: Flags & GetFlags) => {
       const seconds = wait === true ? limits.waitSecondsMax : wait;
       const task = await (seconds === undefined ? client(flags).get(id) : client(flags).wait(id, seconds));
-      const asTable = output === 'table' || (output === undefined && terminal.isTty === true);
-      if (asTable) terminal.print(tableOf(task));
+      if (formatOf(output, terminal) === 'table') terminal.print(taskTableOf(task));
       else show(task);
     });
+  addOutput(get);
   addSettings(get, asking);
   examples(get, [
     'claimkeeper get welcome:17',

@@ -2,13 +2,14 @@
 
 import Table from 'cli-table3';
 import type { Attempt, Task } from '../client/index.js';
+import { plain } from './output.js';
 
 /** No colours: the table may be in a file. */
 const style = { head: [], border: [] };
 /** More of a payload, a result or a message is for `--output json`. */
 const cellCharsMax = 80;
 
-export function tableOf({ attempts, ...task }: Task): string {
+export function taskTableOf({ attempts, ...task }: Task): string {
   const about = new Table({ style });
   for (const [name, value] of Object.entries(task)) about.push({ [name]: cell(value) });
   if (attempts.length === 0) return about.toString();
@@ -23,9 +24,8 @@ function rowOf({ n, worker, startedAt, endedAt, outcome, error }: Attempt): stri
   return [String(n), worker, startedAt, endedAt, outcome, cell(why)];
 }
 
-/** On one line, and without what would steer the terminal. */
+/** What there is room for. */
 function cell(value: unknown): string {
-  const text = value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value);
-  const plain = text.replaceAll(/\p{Cc}/gu, ' ');
-  return plain.length > cellCharsMax ? `${plain.slice(0, cellCharsMax - 1)}…` : plain;
+  const text = value === null ? '' : plain(value);
+  return text.length > cellCharsMax ? `${text.slice(0, cellCharsMax - 1)}…` : text;
 }

@@ -18,7 +18,7 @@ import { apiServices, connectTo, runtimeOf } from './serve.js';
 import { loadTaskTypes } from './task-module.js';
 import type { Terminal } from './terminal.js';
 
-export type UpOptions = { readonly workers: number; readonly module: string | null };
+type UpOptions = { readonly workers: number; readonly module: string | null };
 
 /** More than an orphan gives itself. */
 const childStopMsMax = 15_000;

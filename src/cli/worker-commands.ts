@@ -5,8 +5,7 @@ import type { Worker } from '../client/index.js';
 import type { Config, Flags } from '../runtime/index.js';
 import { apiClient } from './api-client.js';
 import { addSettings, asking, examples } from './flags.js';
-import type { Format } from './output.js';
-import { addOutput, type Column, printAll } from './table.js';
+import { addOutput, type Column, type OutputFlags, printAll } from './output.js';
 import type { Terminal } from './terminal.js';
 
 const columns: readonly Column<Worker>[] = [
@@ -23,11 +22,11 @@ export function addWorkers(root: Command, config: (flags: Flags) => Config, term
   const workers = root
     .command('workers')
     .description('The workers that are alive, and how many tasks each runs')
-    .action(async ({ output, ...flags }: Flags & { readonly output: Format }) => {
+    .action(async ({ output, ...flags }: Flags & OutputFlags) => {
       const client = apiClient(config(flags));
       printAll(terminal, output, await client.workers(), columns);
     });
-  addOutput(workers, 'table');
+  addOutput(workers);
   addSettings(workers, asking);
   examples(workers, ['claimkeeper workers', 'claimkeeper workers -o json']);
 }

@@ -1,6 +1,7 @@
 // client.ts: the API as a program calls it. Owns the calls and their types; requests are request.ts, and what the API gives
 // and takes is shapes.ts.
 
+import { unreachable } from './api-error.js';
 import { itemsOf, type StreamItem } from './events.js';
 import { pathPart, queryOf } from './path.js';
 import { type ClientOptions, Requests } from './request.js';
@@ -58,7 +59,10 @@ export class ClaimkeeperClient {
   /** Up to 1,000; one outcome each, in order: one that is refused harms no other, and is not asked again. */
   async submitMany(tasks: readonly Submission[]): Promise<Outcomes['outcomes']> {
     const call = { method: 'POST', path: 'v1/tasks/batch', body: { tasks }, repeatable: true } as const;
-    return ((await this.#requests.ask(call)) as Outcomes).outcomes;
+    const { outcomes } = (await this.#requests.ask(call)) as Partial<Outcomes>;
+    if (outcomes?.length === tasks.length) return outcomes;
+    const why = `it gave ${outcomes?.length ?? 'no'} outcomes for ${tasks.length} tasks`;
+    throw unreachable(this.#requests.origin, why);
   }
 
   async get(id: string): Promise<Task> {

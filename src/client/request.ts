@@ -36,6 +36,9 @@ type Answer =
   | { readonly value: unknown }
   | { readonly error: ClaimkeeperApiError; readonly afterMs: number | null };
 
+/** Not followed: on its way a POST may become a GET, and a task that was never submitted look accepted. */
+const redirect = 'error';
+
 /** After a 429 that names no time. */
 const pauseMsMin = 100;
 
@@ -57,6 +60,11 @@ export class Requests {
     this.#attempts = retry.attempts ?? 3;
     this.#delayMsMax = retry.delayMsMax ?? 5_000;
     this.#fetch = given ?? ((...args) => fetch(...args));
+  }
+
+  /** Where it asks. */
+  get origin(): string {
+    return this.#base.origin;
   }
 
   /** @throws ClaimkeeperApiError */
@@ -86,7 +94,11 @@ export class Requests {
   async *stream(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Texts {
     const url = new URL(path, this.#base);
     try {
-      const response = await this.#fetch(url, { headers: { ...this.#headers, ...headers }, signal });
+      const response = await this.#fetch(url, {
+        headers: { ...this.#headers, ...headers },
+        redirect,
+        signal,
+      });
       if (response.status !== 200 || response.body === null) {
         const answer = answerOf(url, response, await response.text());
         throw 'error' in answer ? answer.error : unreachable(url.origin, 'it answered without a stream');
@@ -112,6 +124,7 @@ export class Requests {
       const response = await this.#fetch(url, {
         method,
         headers: { ...this.#headers, ...json, ...headers },
+        redirect,
         signal,
         ...sent,
       });
@@ -145,7 +158,10 @@ function answerOf(url: URL, response: Response, text: string): Answer {
 /** fetch says only that it failed; why is in the cause. */
 function causeOf(error: unknown): string {
   const { cause, message } = error as { cause?: { code?: string; message?: string }; message?: string };
-  return cause?.code ?? cause?.message ?? message ?? String(error);
+  const why = cause?.code ?? cause?.message ?? message ?? String(error);
+  return /redirect/i.test(why)
+    ? 'it redirects, which is not followed: give the URL that it redirects to'
+    : why;
 }
 
 function parsed(text: string): unknown {

@@ -35,13 +35,20 @@ export type CommitStats = { multis: number; operations: number; transactions: nu
 
 export class Commits {
   readonly #lanes: Record<Lane, LaneQueue>;
+  readonly #generation: Generation;
   readonly stats: CommitStats = { multis: 0, operations: 0, transactions: 0, refusedMultis: 0 };
 
   constructor(session: Session, generation: Generation, clock: Clock) {
+    this.#generation = generation;
     this.#lanes = {
       claim: new LaneQueue(session, generation, clock, this.stats),
       write: new LaneQueue(session, generation, clock, this.stats),
     };
+  }
+
+  /** Nothing is written until an operator has confirmed a restore (P11). */
+  get halted(): boolean {
+    return this.#generation.halted;
   }
 
   /** Applies `ops` atomically, or says what became of them; an outcome's `index` and `results` count `ops` alone. */

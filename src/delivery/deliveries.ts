@@ -5,13 +5,12 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { ClaimkeeperError, type Hint, type Name, type TaskId } from '../domain/index.js';
-import type { Runtime, Service } from '../runtime/index.js';
+import { type Runtime, type Service, within } from '../runtime/index.js';
 import { answersIn } from './access.js';
 import { openRedis } from './connection.js';
-import { endsWithin } from './deadline.js';
 import { Outbox } from './outbox.js';
 import { cargoOf, jobOf, type Parcel, type ParcelJob, slices } from './parcel.js';
-import { ProgressBoard } from './progress.js';
+import { ProgressBoard, type ProgressWord } from './progress.js';
 import { ReadModel } from './read-model.js';
 
 export type DeliveryOptions = {
@@ -51,7 +50,7 @@ export class Deliveries implements Service {
     );
     this.#progress = new ProgressBoard(runtime.clock, (words) =>
       this.#putAll(
-        words.map(({ id, json }) => [`progress:${id}`, json]),
+        words.map(({ json, ...of }) => [progressName(of), json]),
         progressMs,
       ),
     );
@@ -85,7 +84,7 @@ export class Deliveries implements Service {
   async start(): Promise<void> {
     const ready = new Promise<void>((resolve) => this.#redis.once('ready', resolve));
     this.#redis.connect().catch(() => undefined); // The connection logs it, and tries again.
-    await endsWithin(this.#runtime.clock, ready, startMsMax);
+    await within(this.#runtime.clock, startMsMax, ready);
   }
 
   /** Sends what was handed over if Redis takes it within two seconds; drops the rest. */
@@ -93,7 +92,7 @@ export class Deliveries implements Service {
     if (this.#stopped) return;
     this.#stopped = true;
     const all = Promise.all([this.#outbox.flush(), this.view.news.flush()]);
-    if (this.available) await endsWithin(this.#runtime.clock, all, stopMsMax);
+    if (this.available) await within(this.#runtime.clock, stopMsMax, all);
     this.#outbox.close();
     this.view.news.close();
     this.#redis.disconnect();
@@ -162,13 +161,13 @@ export class Deliveries implements Service {
   }
 
   /** What the attempt of a running task says of how far it is. Never throws and never waits. */
-  noteProgress(id: TaskId, json: string): void {
-    this.#progress.note(id, json);
+  noteProgress(word: ProgressWord): void {
+    this.#progress.note(word);
   }
 
   /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
-  readProgress(id: TaskId): Promise<string | null> {
-    return this.#ask(() => this.#redis.get(this.#key(`progress:${id}`)));
+  readProgress(id: TaskId, attempt: number): Promise<string | null> {
+    return this.#ask(() => this.#redis.get(this.#key(progressName({ id, attempt }))));
   }
 
   async #putAll(entries: readonly (readonly [name: string, value: string])[], ttlMs: number): Promise<void> {
@@ -229,6 +228,10 @@ export class Deliveries implements Service {
       throw unavailable(why, error);
     }
   }
+}
+
+function progressName({ id, attempt }: Omit<ProgressWord, 'json'>): string {
+  return `progress:${id}:${attempt}`;
 }
 
 function unavailable(why: string, cause?: unknown): ClaimkeeperError {

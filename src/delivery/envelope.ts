@@ -3,8 +3,7 @@
 
 import type { Job, Queue } from 'bullmq';
 import type { EpochMs, Name, TaskId } from '../domain/index.js';
-import type { Runtime } from '../runtime/index.js';
-import { endsWithin } from './deadline.js';
+import { type Runtime, within } from '../runtime/index.js';
 import { type Cargo, cargoOf, jobOf, newParcel } from './parcel.js';
 
 /** The worker does not wait longer for Redis; the command still goes when it is back. */
@@ -60,7 +59,7 @@ export class Envelope {
     this.#over = true;
     const fields = { delivery: this.#job.id, tasks: this.ids.length };
     try {
-      const late = !(await endsWithin(this.#runtime.clock, act(), endMsMax));
+      const late = (await within(this.#runtime.clock, endMsMax, act())) === null;
       if (late) this.#runtime.log.warn(fields, `a delivery is not yet ${how}: Redis does not answer`);
     } catch (error) {
       this.#runtime.log.warn({ ...fields, err: error }, `a delivery could not be ${how}; it may come again`);

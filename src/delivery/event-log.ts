@@ -2,7 +2,14 @@
 // been away, or slow, for longer than events are kept: then it is told that some are missing. A follower takes what it wants
 // when it wants: nothing is buffered for it.
 
-import type { EpochMs, FollowQuery, State, TaskId, TaskSummary } from '../domain/index.js';
+import {
+  coversQueue,
+  type EpochMs,
+  type FollowQuery,
+  type State,
+  type TaskId,
+  type TaskSummary,
+} from '../domain/index.js';
 import { type Clock, delay } from '../runtime/index.js';
 import type { RedisAccess } from './access.js';
 import { summaryIn } from './line.js';
@@ -22,7 +29,7 @@ export type FeedItem =
   | TaskEvent
   /** Events between `after` and the next one are no longer kept. */
   | { readonly kind: 'gap'; readonly after: string }
-  /** Nothing that fits has come for a while; `id`: up to where was looked. */
+  /** Nothing that fits has come for a while, or at all as yet; `id`: up to where was looked. */
   | { readonly kind: 'quiet'; readonly id: string };
 
 type Entry = readonly [id: string, fields: readonly string[]];
@@ -44,7 +51,7 @@ export class EventLog {
   }
 
   /**
-   * Events from `query.after` on, or from now on, until `signal` aborts. While Redis is away it waits.
+   * Events from `query.after` on, or from now on, until `signal` aborts; its place comes first. While Redis is away it waits.
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE` when Redis is away at the start
    */
   async follow(query: FollowQuery, signal: AbortSignal): Promise<AsyncGenerator<FeedItem, void, void>> {
@@ -57,6 +64,8 @@ export class EventLog {
     let place = from;
     // The beginning is no event: that it is not there tells nothing.
     let isEvent = place !== start;
+    // Who breaks off before anything has come knows from where to go on.
+    yield { kind: 'quiet', id: place };
     let spokenAt = this.#clock.monotonic();
     while (!signal.aborted) {
       const { entries, stands } = await this.#read(place).catch(() => ({ entries: [], stands: true }));
@@ -122,10 +131,11 @@ function eventIn([id, fields]: Entry): TaskEvent | null {
   return { kind: 'event', id, at, from: from === '-' ? null : (from as State), task };
 }
 
-function fits({ task }: TaskEvent, { state, queue, type }: FollowQuery): boolean {
+function fits({ task }: TaskEvent, { state, queue, queues, type }: FollowQuery): boolean {
   return (
     (state === null || task.state === state) &&
     (queue === null || task.queue === queue) &&
+    coversQueue(queues, task.queue) &&
     (type === null || task.type === type)
   );
 }

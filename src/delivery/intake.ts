@@ -5,9 +5,8 @@ import assert from 'node:assert/strict';
 import { type Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Name } from '../domain/index.js';
-import { delay, type Runtime, type Service, type Timer } from '../runtime/index.js';
+import { delay, type Runtime, type Service, type Timer, within } from '../runtime/index.js';
 import { openRedis } from './connection.js';
-import { endsWithin } from './deadline.js';
 import type { DeliveryOptions } from './deliveries.js';
 import { Envelope } from './envelope.js';
 
@@ -208,7 +207,7 @@ export class Intake implements Service {
 
   /** Redis may be away: nothing at the end waits for it for ever, or fails with it. */
   async #within(ending: Promise<unknown> | undefined): Promise<void> {
-    await endsWithin(this.#runtime.clock, Promise.resolve(ending), stopMsMax).catch(() => undefined);
+    await within(this.#runtime.clock, stopMsMax, Promise.resolve(ending)).catch(() => undefined);
   }
 }
 

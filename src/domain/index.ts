@@ -83,7 +83,6 @@ export {
   scheduleSchema,
   taskOfTick,
   tickId,
-  tickOf,
   ticksOf,
 } from './schedule.js';
 export type { CreatedSchedule, SchedulePage, ScheduleView } from './schedule-view.js';

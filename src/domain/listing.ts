@@ -46,11 +46,16 @@ export type ListQuery = Filter & {
 };
 
 export type FollowInput = Pick<ListInput, 'state' | 'queue' | 'type'> & {
+  /** Any of these: names of queues; a `*` at the end stands for any rest. */
+  readonly queues?: readonly string[];
   /** The id of the last event that was seen; `0`: from the oldest that is kept. Without it: from now on. */
   readonly after?: string;
 };
 
-export type FollowQuery = Omit<Filter, 'errorCode'> & { readonly after: string | null };
+export type FollowQuery = Omit<Filter, 'errorCode'> & {
+  readonly queues: readonly string[];
+  readonly after: string | null;
+};
 
 const pageDefault = 50;
 const errorCodePattern = /^[A-Z][A-Z0-9_]{0,63}$/;
@@ -77,6 +82,7 @@ const listSchema = z.strictObject({
 
 const followSchema = z.strictObject({
   ...filterShape,
+  queues: z.array(z.string()).optional(),
   after: z.string().regex(eventIdPattern, 'is no id of an event').optional(),
 });
 
@@ -95,8 +101,8 @@ export function parseListing(input: unknown): ListQuery {
 
 /** @throws ClaimkeeperError as {@link parseListing} */
 export function parseFollowing(input: unknown): FollowQuery {
-  const { after, ...filter } = parsed(followSchema, input);
-  return { ...filterOf(filter), after: after ?? null };
+  const { queues, after, ...filter } = parsed(followSchema, input);
+  return { ...filterOf(filter), queues: queues ?? ['*'], after: after ?? null };
 }
 
 /** What a client gives back to go on after a task: opaque to it. */

@@ -27,5 +27,12 @@ export type CreatedSchedule = {
   readonly schedule: ScheduleView;
 };
 
-/** Which part of a list to give: by id, at most `limit`, those after `after`. Default: all. */
-export type SchedulePage = { readonly after?: string; readonly limit?: number };
+/**
+ * Which part of a list to give: by id, at most `limit`, those after `after` whose tasks go to any of `queues` (a `*` at the end
+ * of a name stands for any rest). Default: all.
+ */
+export type SchedulePage = {
+  readonly after?: string;
+  readonly limit?: number;
+  readonly queues?: readonly string[];
+};

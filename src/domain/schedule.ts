@@ -201,15 +201,6 @@ export function tickId(id: ScheduleId, tick: EpochMs): TaskId {
   return `${id}@${new Date(tick).toISOString().slice(0, 19)}Z` as TaskId;
 }
 
-const tickIdPattern = /^(.+)@(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/;
-
-/** The schedule and tick that a task's id names; null when it names none. */
-export function tickOf(id: string): { readonly schedule: ScheduleId; readonly tick: EpochMs } | null {
-  const [, schedule, tick] = tickIdPattern.exec(id) ?? [];
-  if (schedule === undefined || tick === undefined || Number.isNaN(Date.parse(tick))) return null;
-  return { schedule: schedule as ScheduleId, tick: Date.parse(tick) as EpochMs };
-}
-
 /**
  * The id of a run that an operator asks for, apart from all ticks. `key`: the asker's, the same for the same run.
  * @throws ClaimkeeperError `SCHEDULE_INVALID` naming `key`

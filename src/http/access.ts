@@ -25,7 +25,6 @@ export type Access = {
 export type Caller = { readonly key: ApiKey | null };
 
 export const anybody: Caller = { key: null };
-export const openAccess: Access = { keys: { find: () => null }, required: false };
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -46,8 +45,13 @@ export function identify({ headers }: FastifyRequest, access: Access, now: Epoch
   const key = access.keys.find(parsed.id);
   if (!isSecretOf(key, parsed.secret)) return keyInvalid('there is no such key; it may have been revoked');
   // Only its holder learns this.
-  if (key.expiresAt !== null && key.expiresAt <= now) return keyExpired(key);
+  if (hasExpired(key, now)) return keyExpired(key);
   return { key };
+}
+
+/** Whether the key that let a caller in would do so now; one that is revoked is not among the keys any more. */
+export function isStillLetIn({ key }: Caller, { keys }: Access, now: EpochMs): boolean {
+  return key === null || (keys.find(key.id) !== null && !hasExpired(key, now));
 }
 
 /** @throws ClaimkeeperError `SCOPE_MISSING` */
@@ -78,4 +82,8 @@ function keyInvalid(why: string): ClaimkeeperError {
 function keyExpired({ id, expiresAt }: ApiKey): ClaimkeeperError {
   const at = new Date(expiresAt ?? 0).toISOString();
   return new ClaimkeeperError('KEY_EXPIRED', `the key ${id} expired at ${at}: ask for a new one`);
+}
+
+function hasExpired({ expiresAt }: ApiKey, now: EpochMs): boolean {
+  return expiresAt !== null && expiresAt <= now;
 }

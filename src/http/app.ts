@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ClaimkeeperError, limits, shown } from '../domain/index.js';
 import type { Runtime } from '../runtime/index.js';
-import { type Access, anybody, assertScope, challengeOf, identify, openAccess } from './access.js';
+import { type Access, anybody, assertScope, challengeOf, identify } from './access.js';
 import { addDocumentRoutes } from './document-routes.js';
 import { addEventRoutes } from './event-routes.js';
 import { addHealthRoutes } from './health-routes.js';
@@ -27,10 +27,9 @@ import { addWorkerRoutes } from './worker-routes.js';
 export type ApiOptions = {
   readonly tasks: TaskService;
   readonly runtime: Runtime;
-  /** Default: no key is required, and there is none. */
-  readonly access?: Access;
-  /** Requests per key, or per address without one; 0, the default: any number. */
-  readonly rateLimitPerSecond?: number;
+  readonly access: Access;
+  /** Requests per key, or per address without one; 0: any number. */
+  readonly rateLimitPerSecond: number;
 };
 
 /** Node bounds the URL and the headers together. */
@@ -109,7 +108,7 @@ export function buildApp(options: ApiOptions): FastifyInstance {
   addTaskRoutes(app, tasks, runtime, (outcomes) => metrics.count(outcomes));
   addListRoutes(app, tasks, runtime);
   addQueueRoutes(app, tasks, runtime);
-  addEventRoutes(app, tasks, runtime);
+  addEventRoutes(app, tasks, runtime, options.access);
   addScheduleRoutes(app, tasks, runtime);
   addWorkerRoutes(app, tasks, runtime);
   addHealthRoutes(app, tasks);
@@ -120,7 +119,7 @@ export function buildApp(options: ApiOptions): FastifyInstance {
 
 /** What is open is neither counted nor asked for a key: what watches over processes has none. */
 function admitCallers(app: FastifyInstance, options: ApiOptions): void {
-  const { runtime, access = openAccess, rateLimitPerSecond = 0 } = options;
+  const { runtime, access, rateLimitPerSecond } = options;
   const rate = new RateLimit(rateLimitPerSecond, runtime.clock);
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request) => {
@@ -172,5 +171,8 @@ function answerParser(error: ClaimkeeperError, socket: Socket): void {
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  // Of a tunnel Node has let go of the socket: nobody else would hear of its end, or bring it about.
+  socket.on('error', () => undefined);
+  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+  socket.destroySoon();
 }

@@ -48,6 +48,7 @@ const files: Readonly<Record<string, string>> = {
 
 export function addDocumentRoutes(app: FastifyInstance): void {
   let text: string | null = null;
+  const contents = new Map<string, Buffer>();
 
   app.get('/openapi.json', { config: { scope: 'open', query: [] } }, async (_request, reply) => {
     text ??= JSON.stringify(openApiDocument());
@@ -65,7 +66,9 @@ export function addDocumentRoutes(app: FastifyInstance): void {
     const type = Object.hasOwn(files, file) ? files[file] : undefined;
     if (type === undefined)
       throw new ClaimkeeperError('ROUTE_NOT_FOUND', `there is no file ${shown(file)} here`);
-    return reply.type(`${type}; charset=utf-8`).send(await contentOf(file));
+    const content = contents.get(file) ?? (await contentOf(file));
+    contents.set(file, content);
+    return reply.type(`${type}; charset=utf-8`).send(content);
   });
 }
 

@@ -1,23 +1,27 @@
 // event-routes.ts: changes of state as they happen, as server-sent events (WHATWG HTML, "Server-sent events"). Owns the streams
-// of this process: their number, what a slow or a gone reader means, and their end when the API stops.
+// of this process: how many there may be, what a slow reader means, and that none outlives the key that opened it.
 
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { FeedItem } from '../delivery/index.js';
 import { ClaimkeeperError, type FollowInput, limits } from '../domain/index.js';
 import { delay, type Runtime } from '../runtime/index.js';
+import { type Access, isStillLetIn } from './access.js';
 import { withDeadline } from './deadline.js';
+import { Lasting } from './lasting.js';
 import type { TaskService } from './port.js';
 import { guarded } from './queue-guard.js';
 import { eventViewOf } from './summary-view.js';
 
 const retryMs = 1_000;
 
-export function addEventRoutes(app: FastifyInstance, tasks: TaskService, runtime: Runtime): void {
-  const streams = new Set<AbortController>();
-  app.addHook('preClose', async () => {
-    for (const over of streams) over.abort();
-  });
+export function addEventRoutes(
+  app: FastifyInstance,
+  tasks: TaskService,
+  runtime: Runtime,
+  access: Access,
+): void {
+  const streams = new Lasting(app);
 
   // Without HEAD: its answer would have no end.
   const config = { scope: 'read', query: ['state', 'queue', 'type', 'after'] } as const;
@@ -26,31 +30,26 @@ export function addEventRoutes(app: FastifyInstance, tasks: TaskService, runtime
       const message = `${streams.size} clients follow events here already: try again later, or ask another process`;
       throw new ClaimkeeperError('FOLLOWERS_LIMIT', message);
     }
-    const over = new AbortController();
-    streams.add(over);
-    reply.raw.once('close', () => over.abort());
-    try {
+    await streams.during(reply, async (over) => {
+      const { caller, headers, query } = request;
       // A client that comes back names the last event it saw; its URL may still say where it once began.
-      const seen = request.headers['last-event-id'];
-      const input = {
-        ...(request.query as FollowInput),
-        ...(typeof seen === 'string' ? { after: seen } : {}),
-      };
-      const events = guarded(tasks, request.caller).events(input, over.signal);
+      const seen = headers['last-event-id'];
+      const input = { ...(query as FollowInput), ...(typeof seen === 'string' ? { after: seen } : {}) };
+      const events = guarded(tasks, caller).events(input, over.signal);
       const feed = await withDeadline(runtime, events, 'REDIS_UNAVAILABLE');
       reply.hijack();
-      await send(reply.raw, feed, over, runtime);
-    } finally {
-      over.abort();
-      streams.delete(over);
-    }
+      const goesOn = (): boolean => isStillLetIn(caller, access, runtime.clock.now());
+      await send(reply.raw, feed, goesOn, over.signal, runtime);
+    });
   });
 }
 
+/** `goesOn` is asked before each item; where nothing happens, an item says so every few seconds. */
 async function send(
   response: ServerResponse,
   feed: AsyncGenerator<FeedItem, void, void>,
-  over: AbortController,
+  goesOn: () => boolean,
+  over: AbortSignal,
   runtime: Runtime,
 ): Promise<void> {
   response.writeHead(200, {
@@ -62,7 +61,8 @@ async function send(
   response.write(`retry: ${retryMs}\n\n`);
   try {
     for await (const item of feed) {
-      if (!response.write(textOf(item)) && !(await drained(response, over.signal, runtime))) break;
+      if (!goesOn()) break;
+      if (!response.write(textOf(item)) && !(await drained(response, over, runtime))) break;
     }
   } catch (error) {
     runtime.log.error({ err: error }, 'a stream of events broke');
@@ -90,6 +90,7 @@ async function drained(response: ServerResponse, over: AbortSignal, { clock }: R
     response.once('drain', () => resolve(true));
   });
   over.addEventListener('abort', stop, { once: true });
+  if (over.aborted) stop();
   const late = delay(clock, limits.requestMsMax, done.signal).then(() => false);
   const isRead = await Promise.race([read, late]);
   over.removeEventListener('abort', stop);

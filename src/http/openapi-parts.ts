@@ -114,7 +114,7 @@ function withProblems(answers: Operation['answers'], codes: readonly ErrorCode[]
   return responses;
 }
 
-export function problemAnswer(codes: readonly ErrorCode[]): Described {
+function problemAnswer(codes: readonly ErrorCode[]): Described {
   const retried = codes.some(
     (code) => [429, 503].includes(errorRegistry[code].status) && errorRegistry[code].retryable,
   );

@@ -43,7 +43,7 @@ export function openApiDocument(): OpenApiDocument {
           type: 'http',
           scheme: 'bearer',
           description:
-            'A key of the form ck_<id>_<secret>, as "claimkeeper keys create" makes it, with the scope that x-scope names. A key for some queues sees and changes nothing of the others.',
+            'A key of the form ck_<id>_<secret>, as "claimkeeper keys create" makes it, with the scope that x-scope names. A key for some queues sees and changes nothing of the others, but that /v1/workers shows the fleet whole to every key.',
         },
       },
     },

@@ -23,7 +23,7 @@ export interface OverviewService {
   }>;
   /** @throws ClaimkeeperError `REDIS_UNAVAILABLE`, `ZOOKEEPER_UNAVAILABLE` */
   queues(): Promise<{ readonly queues: readonly QueueOverview[]; readonly rebuilding: boolean }>;
-  /** @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
+  /** @throws ClaimkeeperError `NAME_INVALID`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED` */
   pauseQueue(queue: string): Promise<QueueSetting>;
   /** @throws ClaimkeeperError as {@link pauseQueue} */
   resumeQueue(queue: string): Promise<QueueSetting>;

@@ -28,9 +28,9 @@ export interface TaskService extends OverviewService {
   /** Inputs as they came, validated by `parseSubmission`. One outcome per input, in order; never rejects for one's fault. */
   submitMany(inputs: readonly unknown[]): Promise<readonly SubmitOutcome[]>;
   get(id: string): Promise<TaskRecord | null>;
-  /** What its running attempt last said of how far it is; null: nothing. */
-  progress(id: string): Promise<Json | null>;
-  /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN` */
+  /** What that attempt of the task last said of how far it is; null: nothing. */
+  progress(attempt: Pick<TaskRecord, 'id' | 'attempt'>): Promise<Json | null>;
+  /** @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED` */
   replay(id: string): Promise<TaskRecord>;
   /** @throws ClaimkeeperError as {@link replay} */
   cancel(id: string): Promise<TaskRecord>;

@@ -1,42 +1,39 @@
-// queue-guard.ts: the service as a caller may use it: tasks of queues that its key does not cover are refused, whatever the
-// route. Without a key, or with one for all queues, it is the service itself.
+// queue-guard.ts: what a caller may do with tasks and queues: those that its key does not cover are refused, whatever the route.
+// Without a key, or with one for all queues, it is the service itself. What is asked of a task once it was shown to the caller
+// (its progress, its end) is asked of the service: nothing is read twice.
 
-import type { FeedItem } from '../delivery/index.js';
 import {
+  type ApiKey,
   ClaimkeeperError,
   coversQueue,
-  type FleetMember,
   type FollowInput,
-  type Json,
   type ListInput,
   type Resolution,
   shown,
   type TaskRecord,
 } from '../domain/index.js';
 import type { Caller } from './access.js';
-import type { Readiness, ServiceStats, SubmitOutcome, TaskService } from './port.js';
+import type { SubmitOutcome, TaskService } from './port.js';
 import { ScheduleGuard } from './schedule-guard.js';
 import type { ScheduleService } from './schedule-port.js';
 
-/** Whether the caller may make, see and steer tasks of that queue. */
-export function mayUseQueue({ key }: Caller, queue: string): boolean {
-  return key === null || coversQueue(key.queues, queue);
+/** What of the service depends on who asks. */
+export type Guarded = Omit<TaskService, 'progress' | 'untilEnded' | 'fleet' | 'stats' | 'ready'>;
+
+export function guarded(tasks: TaskService, { key }: Caller): Guarded {
+  return key === null || key.queues.includes('*') ? tasks : new QueueGuard(tasks, key);
 }
 
-export function guarded(tasks: TaskService, caller: Caller): TaskService {
-  return caller.key === null || caller.key.queues.includes('*') ? tasks : new QueueGuard(tasks, caller);
-}
-
-class QueueGuard implements TaskService {
+class QueueGuard implements Guarded {
   readonly #tasks: TaskService;
-  readonly #caller: Caller;
+  readonly #key: ApiKey;
   readonly schedules: ScheduleService;
 
-  constructor(tasks: TaskService, caller: Caller) {
+  constructor(tasks: TaskService, key: ApiKey) {
     this.#tasks = tasks;
-    this.#caller = caller;
+    this.#key = key;
     this.schedules = new ScheduleGuard(tasks.schedules, {
-      covers: (queue) => mayUseQueue(caller, queue),
+      queues: key.queues,
       refusal: (why, field) => this.#forbidden(why, field),
     });
   }
@@ -54,13 +51,9 @@ class QueueGuard implements TaskService {
 
   async get(id: string): Promise<TaskRecord | null> {
     const record = await this.#tasks.get(id);
-    if (record === null || mayUseQueue(this.#caller, record.queue)) return record;
+    if (record === null || coversQueue(this.#key.queues, record.queue)) return record;
     // Its queue is none of the caller's business.
     throw this.#forbidden(`does not cover the queue of the task ${shown(id)}`);
-  }
-
-  async progress(id: string): Promise<Json | null> {
-    return (await this.get(id)) === null ? null : this.#tasks.progress(id);
   }
 
   async replay(id: string): Promise<TaskRecord> {
@@ -78,24 +71,6 @@ class QueueGuard implements TaskService {
     return this.#tasks.resolve(id, as, note);
   }
 
-  async untilEnded(id: string, signal: AbortSignal): Promise<void> {
-    await this.get(id);
-    return this.#tasks.untilEnded(id, signal);
-  }
-
-  /** Whole: what a worker has taken are ids, and those tell nothing of their queues. */
-  fleet(): Promise<readonly FleetMember[]> {
-    return this.#tasks.fleet();
-  }
-
-  stats(): ServiceStats {
-    return this.#tasks.stats();
-  }
-
-  ready(): Readiness {
-    return this.#tasks.ready();
-  }
-
   /** One queue at a time: a cursor over all would tell of tasks that are none of the caller's business. */
   async list(input: ListInput): ReturnType<TaskService['list']> {
     if (input.queue === undefined) {
@@ -107,7 +82,7 @@ class QueueGuard implements TaskService {
 
   async queues(): ReturnType<TaskService['queues']> {
     const { queues, ...rest } = await this.#tasks.queues();
-    return { ...rest, queues: queues.filter(({ queue }) => mayUseQueue(this.#caller, queue)) };
+    return { ...rest, queues: queues.filter(({ queue }) => coversQueue(this.#key.queues, queue)) };
   }
 
   async pauseQueue(queue: string): ReturnType<TaskService['pauseQueue']> {
@@ -122,18 +97,12 @@ class QueueGuard implements TaskService {
 
   async events(input: FollowInput, signal: AbortSignal): ReturnType<TaskService['events']> {
     if (input.queue !== undefined) this.#assertCovered(input.queue);
-    return this.#covered(await this.#tasks.events(input, signal));
-  }
-
-  async *#covered(feed: AsyncGenerator<FeedItem, void, void>): AsyncGenerator<FeedItem, void, void> {
-    for await (const item of feed) {
-      if (item.kind !== 'event' || mayUseQueue(this.#caller, item.task.queue)) yield item;
-    }
+    return this.#tasks.events({ ...input, queues: this.#key.queues }, signal);
   }
 
   /** What is no queue's name is the service's to say. */
   #assertCovered(queue: unknown): void {
-    if (typeof queue !== 'string' || mayUseQueue(this.#caller, queue)) return;
+    if (typeof queue !== 'string' || coversQueue(this.#key.queues, queue)) return;
     throw this.#forbidden(`does not cover the queue ${shown(queue)}`, 'queue');
   }
 
@@ -142,12 +111,13 @@ class QueueGuard implements TaskService {
     const { queue = 'default' } = (typeof input === 'object' && input !== null ? input : {}) as {
       queue?: unknown;
     };
-    if (typeof queue !== 'string' || mayUseQueue(this.#caller, queue)) return null;
+    if (typeof queue !== 'string' || coversQueue(this.#key.queues, queue)) return null;
     return { kind: 'refused', error: this.#forbidden(`does not cover the queue ${shown(queue)}`, 'queue') };
   }
 
   #forbidden(why: string, field?: string): ClaimkeeperError {
-    const message = `the key ${this.#caller.key?.id} ${why}; it covers ${this.#caller.key?.queues.join(', ')}`;
+    const { id, queues } = this.#key;
+    const message = `the key ${id} ${why}; it covers ${queues.join(', ')}`;
     return new ClaimkeeperError('QUEUE_FORBIDDEN', message, field === undefined ? {} : { field });
   }
 }

@@ -4,6 +4,7 @@
 import {
   type ClaimkeeperError,
   type CreatedSchedule,
+  coversQueue,
   type EpochMs,
   type SchedulePage,
   type ScheduleView,
@@ -12,7 +13,8 @@ import {
 import type { RunOutcome, ScheduleService, TicksAsked } from './schedule-port.js';
 
 type Cover = {
-  covers(queue: string): boolean;
+  /** Those that a key covers. */
+  readonly queues: readonly string[];
   refusal(why: string, field?: string): ClaimkeeperError;
 };
 type AtRevision = { readonly revision?: string };
@@ -33,19 +35,12 @@ export class ScheduleGuard implements ScheduleService {
 
   async get(id: string): Promise<ScheduleView | null> {
     const schedule = await this.#schedules.get(id);
-    if (schedule === null || this.#cover.covers(schedule.task.queue)) return schedule;
+    if (schedule === null || this.#covers(schedule.task.queue)) return schedule;
     throw this.#cover.refusal(`does not cover the queue of the schedule ${shown(id)}`);
   }
 
-  /** Pages of the caller's own: only the last one is shorter than asked. */
-  async list({ after, limit = Number.POSITIVE_INFINITY }: SchedulePage): Promise<readonly ScheduleView[]> {
-    const found: ScheduleView[] = [];
-    for (let last = after; ; ) {
-      const page = await this.#schedules.list({ limit, ...(last === undefined ? {} : { after: last }) });
-      found.push(...page.filter(({ task }) => this.#cover.covers(task.queue)));
-      last = page.at(-1)?.id;
-      if (found.length >= limit || page.length < limit) return found.slice(0, limit);
-    }
+  async list(page: SchedulePage): Promise<readonly ScheduleView[]> {
+    return this.#schedules.list({ ...page, queues: this.#cover.queues });
   }
 
   async update(input: unknown, options: AtRevision): Promise<ScheduleView> {
@@ -80,16 +75,20 @@ export class ScheduleGuard implements ScheduleService {
     return this.#schedules.next(id, asked);
   }
 
+  /** Of what is stored nowhere and shown to nobody else: there is nothing to guard. */
   preview(input: unknown, asked: TicksAsked): readonly EpochMs[] {
-    this.#assertCovered(input);
     return this.#schedules.preview(input, asked);
+  }
+
+  #covers(queue: string): boolean {
+    return coversQueue(this.#cover.queues, queue);
   }
 
   /** What is not valid is not this guard's to say: the service says it. */
   #assertCovered(input: unknown): void {
     const { task } = (input ?? {}) as { task?: unknown };
     const { queue = 'default' } = (task ?? {}) as { queue?: unknown };
-    if (typeof queue !== 'string' || this.#cover.covers(queue)) return;
+    if (typeof queue !== 'string' || this.#covers(queue)) return;
     throw this.#cover.refusal(`does not cover the queue ${shown(queue)}`, 'task.queue');
   }
 }

@@ -1,14 +1,7 @@
 // schedule-view.ts: a schedule as the API shows it: times for people and other languages, its task as it may be submitted.
 
-import type {
-  EpochMs,
-  ScheduleView as Held,
-  Json,
-  Misfire,
-  PolicyOverride,
-  SkipReason,
-} from '../domain/index.js';
-import { iso } from './view.js';
+import type { ScheduleView as Held, Json, Misfire, PolicyOverride, SkipReason } from '../domain/index.js';
+import { iso, isoOrNull } from './view.js';
 
 /** Times are ISO 8601 in UTC; null where there is none. */
 export type ScheduleView = {
@@ -60,8 +53,4 @@ export function scheduleViewOf(held: Held): ScheduleView {
     last: last ? { tick: iso(last.tick), task: last.task } : null,
     skipped: skipped ? { tick: iso(skipped.tick), why: skipped.why } : null,
   };
-}
-
-function isoOrNull(at: EpochMs | null | undefined): string | null {
-  return at === undefined || at === null ? null : iso(at);
 }

@@ -16,7 +16,7 @@ import { type Overdue, withDeadline } from './deadline.js';
 import { refuseBody } from './json.js';
 import { idempotencyKeyOf, invalid, wholeNumberOf } from './parameters.js';
 import type { SubmitOutcome, TaskService } from './port.js';
-import { guarded } from './queue-guard.js';
+import { type Guarded, guarded } from './queue-guard.js';
 import { outcomeView, viewOf } from './view.js';
 import { Waits } from './waits.js';
 
@@ -36,7 +36,7 @@ export function addTaskRoutes(
     onSubmitted(outcomes);
     return outcomes;
   };
-  const find = async (tasks: TaskService, id: TaskId): Promise<TaskRecord> => {
+  const find = async (tasks: Guarded, id: TaskId): Promise<TaskRecord> => {
     const record = await inTime(tasks.get(id), 'ZOOKEEPER_UNAVAILABLE');
     if (record !== null) return record;
     throw new ClaimkeeperError('TASK_NOT_FOUND', `there is no task ${shown(id)}`);
@@ -68,10 +68,10 @@ export function addTaskRoutes(
       const seconds = wholeNumberOf(query, 'wait', 0, limits.waitSecondsMax) ?? 0;
       let record = await find(tasks, id);
       if (seconds > 0 && (record.state === 'waiting' || record.state === 'running')) {
-        await waits.during(reply, seconds, (over) => tasks.untilEnded(id, over));
+        await waits.during(reply, seconds, (over) => all.untilEnded(id, over));
         record = await find(tasks, id);
       }
-      return viewOf(record, record.state === 'running' ? await tasks.progress(id) : null);
+      return viewOf(record, record.state === 'running' ? await all.progress(record) : null);
     },
   );
 

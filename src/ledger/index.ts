@@ -57,4 +57,5 @@ export {
   revisionOf,
   scheduleIds,
 } from './schedules.js';
+export { refuseHalted, unavailable } from './unavailable.js';
 export { walk } from './walk.js';

@@ -5,14 +5,18 @@ import { ClaimkeeperError, type RecordEvent, type TaskId, type TaskRecord } from
 import { hintAt, type LedgerContext, readHeld } from './context.js';
 import type { Until } from './drive.js';
 import { type MoveOutcome, move } from './move.js';
+import { refuseHalted, unavailable } from './unavailable.js';
+
+type Verb = 'replayed' | 'cancelled' | 'resolved';
 
 /**
  * Lets a failed, cancelled or uncertain task run again. For an uncertain one this may repeat an effect: the operator decides.
- * @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`
+ * @throws ClaimkeeperError `TASK_NOT_FOUND`, `MOVE_REFUSED`, `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED`
  */
 export async function replay(ctx: LedgerContext, id: TaskId, until: Until): Promise<TaskRecord> {
+  refuseHalted(ctx, `task ${id}`, 'replayed');
   const event: RecordEvent = { kind: 'replayed', nonce: ctx.runtime.random.nonce() };
-  const record = settled(id, 'replayed', await moveSurely(ctx, id, event, until));
+  const record = settled(ctx, id, 'replayed', await moveSurely(ctx, id, event, until));
   hintAt(ctx, record);
   return record;
 }
@@ -22,12 +26,14 @@ export async function replay(ctx: LedgerContext, id: TaskId, until: Until): Prom
  * @throws ClaimkeeperError as {@link replay}
  */
 export async function cancel(ctx: LedgerContext, id: TaskId, until: Until): Promise<TaskRecord> {
+  refuseHalted(ctx, `task ${id}`, 'cancelled');
   const held = await readHeld(ctx, id);
   const kind = held?.record.state === 'running' ? 'cancelRequested' : 'cancelled';
   const event: RecordEvent = kind === 'cancelled' ? { kind, at: ctx.runtime.clock.now() } : { kind };
   const outcome = await moveSurely(ctx, id, event, until);
   const movedOn = outcome.kind === 'refused' && outcome.record?.state !== held?.record.state;
-  return movedOn && outcome.record !== null ? cancel(ctx, id, until) : settled(id, 'cancelled', outcome);
+  if (movedOn && outcome.record !== null) return cancel(ctx, id, until);
+  return settled(ctx, id, 'cancelled', outcome);
 }
 
 /**
@@ -41,8 +47,9 @@ export async function resolve(
   note: string,
   until: Until,
 ): Promise<TaskRecord> {
+  refuseHalted(ctx, `task ${id}`, 'resolved');
   const event: RecordEvent = { kind: 'resolved', at: ctx.runtime.clock.now(), as, note };
-  return settled(id, 'resolved', await moveSurely(ctx, id, event, until));
+  return settled(ctx, id, 'resolved', await moveSurely(ctx, id, event, until));
 }
 
 /** Nothing is refused upon the word of a server that may lag behind. */
@@ -58,7 +65,7 @@ async function moveSurely(
   return move(ctx, id, event, { until });
 }
 
-function settled(id: TaskId, verb: string, outcome: MoveOutcome): TaskRecord {
+function settled({ commits }: LedgerContext, id: TaskId, verb: Verb, outcome: MoveOutcome): TaskRecord {
   switch (outcome.kind) {
     case 'moved':
       return outcome.held.record;
@@ -70,9 +77,6 @@ function settled(id: TaskId, verb: string, outcome: MoveOutcome): TaskRecord {
         `task ${id} is ${outcome.record.state} and cannot be ${verb}`,
       );
     case 'unavailable':
-      throw new ClaimkeeperError(
-        outcome.sent ? 'OUTCOME_UNKNOWN' : 'ZOOKEEPER_UNAVAILABLE',
-        `task ${id} could not be ${verb}: ZooKeeper did not answer; look at the task and try again`,
-      );
+      throw unavailable(`task ${id}`, verb, { halted: commits.halted, sent: outcome.sent });
   }
 }

@@ -1,10 +1,11 @@
 // queues.ts: what operators have said of queues, in /config/queues. Owns how a pause is written and read; who keeps to it is the
 // workers. A queue that nobody has said anything of is not paused.
 
-import { ClaimkeeperError, type EpochMs, type Name } from '../domain/index.js';
+import type { EpochMs, Name } from '../domain/index.js';
 import type { LedgerContext } from './context.js';
 import { again, drive, type Until } from './drive.js';
 import { queuePath, queuesPath } from './paths.js';
+import { refuseHalted, unavailable } from './unavailable.js';
 
 /** `since`: when it was last paused or resumed; null: never. */
 export type QueueSetting = { readonly paused: boolean; readonly since: EpochMs | null };
@@ -18,7 +19,7 @@ export function decodeQueueSetting(data: Buffer): QueueSetting {
 
 /**
  * Pauses a queue or lets it go on; as it is already, nothing is written.
- * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`
+ * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED`
  */
 export async function setPaused(
   ctx: LedgerContext,
@@ -26,6 +27,8 @@ export async function setPaused(
   paused: boolean,
   until: Until,
 ): Promise<QueueSetting> {
+  const [what, verb] = [`the queue ${queue}`, paused ? 'paused' : 'resumed'];
+  refuseHalted(ctx, what, verb);
   const path = queuePath(queue);
   const since = ctx.runtime.clock.now();
   const data = Buffer.from(JSON.stringify({ paused, since }));
@@ -49,10 +52,7 @@ export async function setPaused(
     return again;
   });
   if (outcome !== null) return outcome;
-  throw new ClaimkeeperError(
-    sent ? 'OUTCOME_UNKNOWN' : 'ZOOKEEPER_UNAVAILABLE',
-    `the queue ${queue} could not be ${paused ? 'paused' : 'resumed'}: ZooKeeper did not answer; try again`,
-  );
+  throw unavailable(what, verb, { halted: ctx.commits.halted, sent });
 }
 
 /** Of every queue that something was said of. @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE` */

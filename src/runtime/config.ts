@@ -32,7 +32,7 @@ export type Config = {
 };
 
 const requireKeys = ['off-loopback', 'always'] as const;
-export type RequireKeys = (typeof requireKeys)[number];
+type RequireKeys = (typeof requireKeys)[number];
 
 type Setting<Value> = {
   readonly env: string;

@@ -17,6 +17,7 @@ import {
   type Json,
   limits,
   type Nonce,
+  type TaskId,
   type TaskRecord,
 } from '../domain/index.js';
 import { hintAt, type LedgerContext, move, readHeld, recordPath } from '../ledger/index.js';
@@ -41,9 +42,12 @@ export type RunDeps = {
   readonly end: AbortSignal;
   /** Whether new attempts may begin. */
   readonly accepting: () => boolean;
-  readonly onProgress: (id: Held['record']['id'], json: string) => void;
+  readonly onProgress: (said: Progress) => void;
   readonly onEnd: (run: Run, ending: Ending) => void;
 };
+
+/** `json`: what the handler said, as text. */
+export type Progress = { readonly id: TaskId; readonly attempt: number; readonly json: string };
 
 /** What became of the run, for counters: `stale`: others had moved the record on, and the outcome was dropped. */
 export type Ending = AttemptOutcome['kind'] | 'stale' | 'unrecorded';
@@ -306,7 +310,7 @@ export class Run {
       fence: version,
       idempotencyKey: record.id,
       assertOwned: () => this.#assertOwned(record.nonce),
-      progress: (value) => onProgress(record.id, progressText(value)),
+      progress: (value) => onProgress({ id: record.id, attempt: record.attempt, json: progressText(value) }),
       // Few handlers log: a logger of its own is made for those that do.
       get log() {
         log ??= ctx.runtime.log.child({ task: record.id, attempt: record.attempt });

@@ -23,7 +23,7 @@ import { Audit, readopt, type Strays } from './custody.js';
 import { dispatch, type NotClaimed, type Skills } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
-import { type Ending, Run } from './run.js';
+import { type Ending, type Progress, Run } from './run.js';
 import { Slots } from './slots.js';
 import type { Delivery, Source } from './source.js';
 import type { TaskType } from './task-type.js';
@@ -46,8 +46,7 @@ export type WorkerEvents = {
   notClaimed: ReadonlyMap<NotClaimed, number>;
   ended: { readonly id: TaskId; readonly ending: Ending };
   readopted: { readonly tasks: number; readonly lost: number };
-  /** `json`: what the handler said, as text. */
-  progress: { readonly id: TaskId; readonly json: string };
+  progress: Progress;
 };
 
 /** Ids of a delivery wait this long for a free slot before other workers get them. */
@@ -289,7 +288,7 @@ export class Worker implements Service {
       ...skill,
       end: this.#end.signal,
       accepting: () => !this.#stopping.signal.aborted,
-      onProgress: (id, json) => this.#events.emit('progress', { id, json }),
+      onProgress: (said) => this.#events.emit('progress', said),
       onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
     });
     this.#runs.add(run);

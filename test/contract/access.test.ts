@@ -18,6 +18,7 @@ import {
 import { buildApp } from '../../src/http/app.js';
 import { requireScopes } from '../../src/http/scope.js';
 import { type Clock, silentLogger, systemRandom } from '../../src/runtime/index.js';
+import { signalled } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { violationsOf } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
@@ -285,6 +286,27 @@ describe('a key for some queues', () => {
     expect((await own).json()).toMatchObject({ state: 'completed' });
   });
 
+  test('reads a task of its own once, and once more after a wait', async () => {
+    const { ask, service } = here(forMail);
+    await ask('POST', '/v1/tasks', undefined, mail);
+    service.ended.set('m', 'running');
+    service.said.set('m:1', { half: true });
+    service.said.set('m:2', 'of another attempt');
+    let reads = 0;
+    const get = service.get.bind(service);
+    service.get = (id) => {
+      reads += 1;
+      return get(id);
+    };
+    const { progress } = (await ask('GET', '/v1/tasks/m', presented)).json();
+    expect([progress, reads]).toEqual([{ half: true }, 1]);
+    const waiting = ask('GET', '/v1/tasks/m?wait=30', presented);
+    await eventually(() => expect(service.waiting.size).toBe(1), { what: 'it waits' });
+    service.end('m', 'completed');
+    expect((await waiting).json()).toMatchObject({ state: 'completed' });
+    expect(reads).toBe(3);
+  });
+
   describe('schedules', () => {
     const times = { cron: '0 6 * * *' };
     const own = { id: 'own', ...times, task: { type: 't', queue: 'mail-eu' } };
@@ -326,7 +348,7 @@ describe('a key for some queues', () => {
     });
 
     test('are listed without the others, in whole pages', async () => {
-      const { ask } = here(forMail);
+      const { ask, service } = here(forMail);
       for (const n of [1, 2, 3, 4, 5, 6]) {
         const task = n % 3 === 0 ? own.task : foreign.task;
         await ask('POST', '/v1/schedules', undefined, { id: `s${n}`, ...times, task });
@@ -339,6 +361,13 @@ describe('a key for some queues', () => {
       expect(await page('limit=1&cursor=s3')).toEqual(['s6', 's6']);
       expect(await page('limit=1&cursor=s6')).toEqual([null]);
       expect(await page('limit=50')).toEqual(['s3', 's6', null]);
+      expect(service.schedules.lists).toBe(4);
+    });
+
+    test('are previewed whatever their queue, for nothing is stored', async () => {
+      const { ask } = here(forMail);
+      const response = await ask('POST', '/v1/schedules/preview?count=1', presented, foreign);
+      expect([response.statusCode, response.json().ticks]).toMatchObject([200, [expect.any(String)]]);
     });
   });
 
@@ -386,6 +415,39 @@ describe('a key for some queues', () => {
       expect(own.statusCode).not.toBe(403);
     },
   );
+});
+
+describe('a stream of events', () => {
+  const until = (twinNow + 1_000) as EpochMs;
+
+  test.each([
+    ['as long as its key counts', () => undefined, true],
+    ['until its key is revoked', ({ book }: Here) => book.clear(), false],
+    [
+      'until its key has expired',
+      ({ time }: Here) => {
+        time.nowMs = until;
+      },
+      false,
+    ],
+  ] as const)('goes on %s', async (_name, change, goesOn) => {
+    const place = here({ key: keyWith({ expiresAt: until }) });
+    const [first, changed] = [signalled(), signalled()];
+    const event = { kind: 'event', at: twinNow, from: null, task: summaryOf('a') as TaskSummary } as const;
+    place.service.events = async () =>
+      (async function* () {
+        yield { ...event, id: '1-0' };
+        first.resolve();
+        await changed.promise;
+        yield { ...event, id: '2-0' };
+      })();
+    const answer = place.ask('GET', '/v1/events', presented);
+    await first.promise;
+    change(place);
+    changed.resolve();
+    const { body } = await answer;
+    expect([body.includes('1-0'), body.includes('2-0')]).toEqual([true, goesOn]);
+  });
 });
 
 describe('a rate limit', () => {

@@ -15,7 +15,7 @@ checkEveryAnswer();
 
 async function here() {
   const { service, env } = await startTwinApi();
-  const ask = (args: readonly string[], stdin = '') => cli(args, { env, stdin });
+  const ask = (args: readonly string[], stdin = '', watched = false) => cli(args, { env, stdin, watched });
   return { service, cli: ask, schedules: (...args: string[]) => ask(['schedules', ...args]) };
 }
 
@@ -110,15 +110,36 @@ describe('schedules', () => {
     await schedules(...create);
     await schedules(...create.with(2, 'weekly'), '--time-zone', 'Europe/Berlin');
     await schedules('pause', 'weekly');
-    const table = (await schedules('list')).out.split('\n').map((line) => line.trim().split(/\s{2,}/));
+    const table = (await schedules('list', '-o', 'table')).out
+      .split('\n')
+      .map((line) => line.trim().split(/\s{2,}/));
     expect(table).toEqual([
       ['ID', 'CRON', 'TIME ZONE', 'TYPE', 'PAUSED', 'NEXT', 'LAST'],
       ['report', '0 6 * * *', 'UTC', 'report', 'no', '2026-01-02T06:00:00.000Z', '-'],
       ['weekly', '0 6 * * *', 'Europe/Berlin', 'report', 'yes', '-', '-'],
     ]);
-    const json = JSON.parse((await schedules('list', '-o', 'json')).out);
+    const json = JSON.parse((await schedules('list')).out);
     expect(json).toMatchObject([{ id: 'report' }, { id: 'weekly', paused: true }]);
     expect((await schedules('get', 'report', '-o', 'table')).out).toMatch(/^cron +0 6 \* \* \*/m);
+  });
+
+  test.each([
+    ['list'],
+    ['get', 'report'],
+    ['pause', 'report'],
+    ['update', 'report', '--jitter-ms', '1'],
+    ['run', 'report'],
+    ['next', 'report'],
+    ['preview', '--cron', '0 5 * * *'],
+  ])('%s is a table on a terminal and JSON elsewhere, unless -o says otherwise', async (...args) => {
+    const { cli, schedules } = await here();
+    await schedules(...create);
+    const isJson = async (more: readonly string[], isTty: boolean): Promise<boolean> => {
+      const { out } = await cli(['schedules', ...args, ...more], '', isTty);
+      return out.startsWith('{') || out.startsWith('[');
+    };
+    expect([await isJson([], true), await isJson([], false)]).toEqual([false, true]);
+    expect([await isJson(['-o', 'json'], true), await isJson(['-o', 'table'], false)]).toEqual([true, false]);
   });
 
   test('pause, resume, run, next, preview and remove do what they say', async () => {
@@ -139,7 +160,7 @@ describe('schedules', () => {
       'json',
     );
     expect(JSON.parse(next.out)).toEqual(['2026-01-02T06:00:00.000Z', '2026-01-03T06:00:00.000Z']);
-    const preview = await schedules('preview', '--cron', '0 5 * * *', '--count', '1');
+    const preview = await schedules('preview', '--cron', '0 5 * * *', '--count', '1', '-o', 'table');
     expect(preview.out.split('\n').map((line) => line.trim())).toEqual(['TICK', '2026-01-02T05:00:00.000Z']);
     expect(await schedules('remove', 'report')).toEqual({
       code: 0,
@@ -191,12 +212,25 @@ test('workers are a line each, with what they run', async () => {
   const worker = { pid: 7, host: 'h', queues: ['default' as Name], types: ['a' as Name, 'b' as Name] };
   const more = { concurrency: 10, startedAt: twinNow, session: '0f', tasks: ['t1' as TaskId] };
   service.workers = [{ id: 'w1' as WorkerId, ...worker, ...more }];
-  const { out } = await cli(['workers']);
+  const { out } = await cli(['workers', '-o', 'table']);
   expect(out.split('\n').map((line) => line.trim().split(/\s{2,}/))).toEqual([
     ['ID', 'HOST', 'PID', 'QUEUES', 'TYPES', 'RUNNING', 'STARTED'],
     ['w1', 'h', '7', 'default', 'a b', '1/10', '2026-01-02T03:04:05.006Z'],
   ]);
-  expect(JSON.parse((await cli(['workers', '-o', 'json'])).out)).toMatchObject([{ id: 'w1', tasks: ['t1'] }]);
+  expect(JSON.parse((await cli(['workers'])).out)).toMatchObject([{ id: 'w1', tasks: ['t1'] }]);
+});
+
+test('what would steer the terminal is not in a table, whoever wrote it', async () => {
+  const { cli, service } = await here();
+  const host = '\u001b[2Jgone\r\u0007\n\u009b1m';
+  const rest = { queues: [], types: [], concurrency: 1, startedAt: twinNow, session: '0f', tasks: [] };
+  service.workers = [{ id: 'w1' as WorkerId, pid: 7, host, ...rest }];
+  const { out } = await cli(['workers'], '', true);
+  expect(out.split('\n')).toHaveLength(2);
+  expect(out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+  expect(out).toContain('[2Jgone');
+  await cli(['submit', '--id', 'a', '--type', 't', '--payload', '"\\u001b[2J"']);
+  expect((await cli(['get', 'a'], '', true)).out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
 });
 
 describe('get --wait', () => {

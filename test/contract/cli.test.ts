@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { ClaimkeeperError, limits } from '../../src/domain/index.js';
+import { exitCodeOf } from '../../src/cli/exit.js';
+import { ClaimkeeperError, type ErrorCode, errorRegistry, limits } from '../../src/domain/index.js';
 import { cli } from '../support/command-line.js';
 import { startTwinApi } from '../support/twin-api.js';
 
@@ -199,6 +200,30 @@ describe('submit', () => {
     ];
     const { code } = await cli(['submit', '--file', '-'], { env, stdin: '{"id":"a"}\n{"id":"b"}' });
     expect(code).toBe(4);
+  });
+
+  test('an API that says nothing of a task is an error, and no line is left out in silence', async () => {
+    const { service, env } = await startTwinApi();
+    const submitMany = service.submitMany.bind(service);
+    service.submitMany = async (inputs) => (await submitMany(inputs)).slice(1);
+    const stdin = '{"id":"a","type":"t"}\n{"id":"b","type":"t"}';
+    const many = await cli(['submit', '--file', '-'], { env, stdin });
+    expect([many.code, many.out]).toEqual([4, '']);
+    expect(many.err).toContain('it gave 1 outcomes for 2 tasks');
+    const one = await cli(['submit', '--id', 'c', '--type', 't'], { env });
+    expect([one.code, one.out]).toEqual([4, '']);
+  });
+
+  test('what becomes of a task has the exit code that an error has', async () => {
+    for (const code of Object.keys(errorRegistry) as ErrorCode[]) {
+      // What the command line says of itself is none of a task.
+      if (code === 'CONFIG_INVALID') continue;
+      const { service, env } = await startTwinApi();
+      const error = new ClaimkeeperError(code, 'so it is');
+      service.submitMany = async () => [{ kind: 'refused', error }];
+      const args = ['submit', '--id', 'a', '--type', 't'];
+      expect([code, (await cli(args, { env })).code]).toEqual([code, exitCodeOf(error)]);
+    }
   });
 });
 

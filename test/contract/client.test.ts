@@ -12,6 +12,7 @@ import { createApi } from '../../src/http/index.js';
 import { openApiDocument } from '../../src/http/openapi.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { codeOnly, importsOf, readSources } from '../support/source-text.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
@@ -22,7 +23,7 @@ checkEveryAnswer();
 async function here(options: Partial<ClientOptions> = {}) {
   const service = new TaskServiceTwin();
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const api = createApi({ tasks: service, runtime });
+  const api = createApi({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => api.close());
   const url = await api.listen({ host: '127.0.0.1', port: 0 });
   return { service, url, client: new ClaimkeeperClient({ url, ...options }) };
@@ -169,6 +170,28 @@ describe('errors', () => {
       await expect(new ClaimkeeperClient({ url }).get('a')).rejects.toMatchObject({
         code: 'API_UNREACHABLE',
       });
+      expect(asked).toHaveLength(1);
+    }
+  });
+
+  test('a redirection is not followed, as that may make a GET of a POST', async () => {
+    const there = await scripted([{ status: 200, body: accepted.body }]);
+    for (const status of [301, 302, 303, 307, 308]) {
+      const { url } = await scripted([{ status, headers: { location: `${there.url}/v1/tasks` }, body: '' }]);
+      const client = new ClaimkeeperClient({ url });
+      const refused = { code: 'API_UNREACHABLE', message: expect.stringContaining('it redirects') };
+      await expect(client.submit({ id: 'a', type: 't' })).rejects.toMatchObject(refused);
+      await expect(client.events().next()).rejects.toMatchObject(refused);
+    }
+    expect(there.asked).toEqual([]);
+  });
+
+  test('fewer outcomes than tasks, or none, are no answer', async () => {
+    const tasks = ['a', 'b'].map((id) => ({ id, type: 't' }));
+    for (const body of [`{"outcomes":[${accepted.body}]}`, '{"outcomes":[]}', '{}']) {
+      const { url, asked } = await scripted([{ status: 200, body }]);
+      const refused = new ClaimkeeperClient({ url }).submitMany(tasks);
+      await expect(refused).rejects.toMatchObject({ code: 'API_UNREACHABLE', retryable: true });
       expect(asked).toHaveLength(1);
     }
   });

@@ -412,6 +412,20 @@ describe('marker and history', () => {
   });
 });
 
+test('a word of progress is shown of the attempt that said it, and of no other', async () => {
+  const { deliveries } = await fleet();
+  const id = 'a:1' as TaskId;
+  deliveries.noteProgress({ id, attempt: 1, json: '"half"' });
+  await eventually(async () => expect(await deliveries.readProgress(id, 1)).toBe('"half"'), {
+    what: 'the word is there',
+  });
+  expect(await deliveries.readProgress(id, 2)).toBeNull();
+  deliveries.noteProgress({ id, attempt: 2, json: '"begun"' });
+  await eventually(async () => expect(await deliveries.readProgress(id, 2)).toBe('"begun"'), {
+    what: 'the next word is there',
+  });
+});
+
 describe('Redis that goes away', () => {
   test('killed and restarted empty: both sides come back, and what was handed over meanwhile is delivered', async () => {
     const redis = await ownRedis();

@@ -1,7 +1,9 @@
 // http-conventions.test.ts: what the API does with schedules, revisions, idempotency keys, waits, methods, metrics and its own
 // documents. The service behind it is a twin; every answer is held to the OpenAPI document.
 
+import files from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -16,7 +18,9 @@ import {
 import { buildApp } from '../../src/http/app.js';
 import { createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { signalled } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
@@ -33,7 +37,7 @@ type Send = (
 
 function here(): { app: FastifyInstance; service: TaskServiceTwin; send: Send } {
   const service = new TaskServiceTwin();
-  const app = buildApp({ tasks: service, runtime });
+  const app = buildApp({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => app.close());
   const send: Send = (method, url, body, headers = {}) =>
     app.inject({ method, url, headers, ...(body === undefined ? {} : { payload: body as object }) });
@@ -363,7 +367,7 @@ describe('waiting for a task to end', () => {
 
   test('it ends when the client leaves, and when the API stops', async () => {
     const service = new TaskServiceTwin();
-    const api = createApi({ tasks: service, runtime });
+    const api = createApi({ ...openToAll, tasks: service, runtime });
     onTestFinished(() => api.close());
     const url = await api.listen({ host: '127.0.0.1', port: 0 });
     await service.submitMany([{ id: 'a', type: 't' }]);
@@ -377,6 +381,55 @@ describe('waiting for a task to end', () => {
     const closed = api.close();
     expect(await (await asked).json()).toMatchObject({ state: 'waiting' });
     await closed;
+  });
+
+  describe('that begins late, its task having been long in coming', () => {
+    async function looking() {
+      const service = new TaskServiceTwin();
+      await service.submitMany([{ id: 'a', type: 't' }]);
+      const app = buildApp({ ...openToAll, tasks: service, runtime });
+      const [stopping, left, looked, found] = [signalled(), signalled(), signalled(), signalled()];
+      app.addHook('preClose', async () => stopping.resolve());
+      app.server.on('request', (_request, response) => response.once('close', () => left.resolve()));
+      onTestFinished(() => app.close());
+      const url = await app.listen({ host: '127.0.0.1', port: 0 });
+      const counted = { looks: 0, waits: 0 };
+      const get = service.get.bind(service);
+      service.get = async (id) => {
+        counted.looks += 1;
+        looked.resolve();
+        await found.promise;
+        return get(id);
+      };
+      service.untilEnded = async () => {
+        counted.waits += 1;
+      };
+      const asked = httpRequest(`${url}/v1/tasks/a?wait=30`);
+      const answered = new Promise<number | undefined>((resolve) => {
+        asked.on('error', () => resolve(undefined));
+        asked.on('response', (response) => resolve(response.resume().statusCode));
+      });
+      asked.end();
+      await looked.promise;
+      return { app, asked, answered, counted, stopping, left, found };
+    }
+
+    test('none is begun for a client that has left', async () => {
+      const { asked, counted, left, found } = await looking();
+      asked.destroy();
+      await left.promise;
+      found.resolve();
+      await eventually(() => expect(counted).toEqual({ looks: 2, waits: 0 }), { what: 'it is over' });
+    });
+
+    test('none is begun once the API has begun to stop: the answer is what there is now', async () => {
+      const { app, answered, counted, stopping, found } = await looking();
+      const closed = app.close();
+      await stopping.promise;
+      found.resolve();
+      expect([await answered, counted]).toEqual([200, { looks: 2, waits: 0 }]);
+      await closed;
+    });
   });
 });
 
@@ -442,5 +495,23 @@ describe('documents for people', () => {
     }
     expectProblem(await send('GET', '/docs/..%2f..%2fpackage.json'), 'ROUTE_NOT_FOUND');
     expectProblem(await send('GET', '/docs/index.html'), 'ROUTE_NOT_FOUND');
+  });
+
+  test('its files are read once, however often they are asked for', async () => {
+    const { send } = here();
+    const real = files.readFile;
+    let reads = 0;
+    files.readFile = ((...args: Parameters<typeof real>) => {
+      reads += 1;
+      return real(...args);
+    }) as typeof real;
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      files.readFile = real;
+      syncBuiltinESMExports();
+    });
+    const bodies = [];
+    for (let n = 0; n < 3; n += 1) bodies.push((await send('GET', '/docs/swagger-ui.css')).body);
+    expect([reads, new Set(bodies).size]).toEqual([1, 1]);
   });
 });

@@ -2,7 +2,7 @@
 // answered with anything but a problem document of the error registry. The service behind it is a twin.
 
 import { request as httpRequest } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -26,6 +26,8 @@ import {
   silentLogger,
   systemRandom,
 } from '../../src/runtime/index.js';
+import { eventually } from '../support/eventually.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer, violationsOf, violationsOnWire } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
@@ -54,7 +56,7 @@ type Here = {
 
 function here(runtime = testRuntime()): Here {
   const service = new TaskServiceTwin();
-  const app = buildApp({ tasks: service, runtime });
+  const app = buildApp({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => app.close());
   return {
     app,
@@ -439,7 +441,7 @@ describe('on a socket', () => {
 
   async function listening() {
     const service = new TaskServiceTwin();
-    const api = createApi({ tasks: service, runtime: testRuntime() });
+    const api = createApi({ ...openToAll, tasks: service, runtime: testRuntime() });
     onTestFinished(() => api.close());
     const url = new URL(await api.listen({ host: '127.0.0.1', port: 0 }));
     return { api, service, url };
@@ -526,6 +528,45 @@ describe('on a socket', () => {
     const answer = await raw(Number(url.port), text);
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(answer).toContain('application/problem+json');
+  });
+
+  describe('a client that asks for a tunnel', () => {
+    const tunnel = 'CONNECT example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n';
+
+    /** The client's end of the connection; the server's, once the request is there. */
+    async function asking(onAsked: (client: Socket) => void) {
+      const service = new TaskServiceTwin();
+      const app = buildApp({ ...openToAll, tasks: service, runtime: testRuntime() });
+      onTestFinished(() => app.close());
+      const url = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
+      const client = connect({ host: '127.0.0.1', port: Number(url.port), allowHalfOpen: true });
+      onTestFinished(() => void client.destroy());
+      client.on('error', () => undefined).resume();
+      const asked = new Promise<Socket>((resolve) => {
+        app.server.prependListener('connect', (_request, socket: Socket) => {
+          onAsked(client);
+          resolve(socket);
+        });
+      });
+      client.write(tunnel);
+      return asked;
+    }
+
+    test('and resets the connection ends nothing but that', async () => {
+      const uncaught: unknown[] = [];
+      const note = (error: unknown): void => void uncaught.push(error);
+      process.on('uncaughtException', note);
+      onTestFinished(() => void process.off('uncaughtException', note));
+      const server = await asking((client) => client.resetAndDestroy());
+      await eventually(() => expect(server.destroyed).toBe(true), { what: 'the connection is over' });
+      await new Promise((resolve) => setImmediate(resolve)); // An error is said after that.
+      expect([uncaught, server.errored === null]).toEqual([[], false]);
+    });
+
+    test('and never ends its side is disconnected all the same', async () => {
+      const server = await asking(() => undefined);
+      await eventually(() => expect(server.destroyed).toBe(true), { what: 'the connection is over' });
+    });
   });
 
   test('answers what is being asked before it closes', async () => {

@@ -26,7 +26,7 @@ describe.each([
   beforeAll(async () => {
     world = await makeWorld();
     desk = await join(world, () => undefined);
-    keys = new Keys(desk.ctx, desk.generation, until);
+    keys = new Keys(desk.ctx, until);
   });
   afterAll(() => world.close());
 
@@ -131,7 +131,7 @@ describe.each([
     const nonce = desk.ctx.runtime.random.nonce();
     const random = { ...desk.ctx.runtime.random, nonce: () => nonce };
     const runtime = { ...desk.ctx.runtime, random: { ...random, roll: () => 0.5 } };
-    const unlucky = new Keys({ ...desk.ctx, runtime }, desk.generation, { deadlineMs: 300 });
+    const unlucky = new Keys({ ...desk.ctx, runtime }, { deadlineMs: 300 });
     const { id } = await unlucky.create({ ...asked, name: 'first' });
     await expect(unlucky.create({ ...asked, name: 'second' })).rejects.toMatchObject({
       code: 'ZOOKEEPER_UNAVAILABLE',
@@ -146,7 +146,7 @@ describe.each([
         return node && { ...node, stat: { ...node.stat, numChildren: limits.keysMax } };
       },
     });
-    const full = new Keys({ ...desk.ctx, session }, desk.generation, until);
+    const full = new Keys({ ...desk.ctx, session }, until);
     await expect(full.create(asked)).rejects.toMatchObject({ code: 'KEY_LIMIT' });
   });
 
@@ -161,7 +161,7 @@ describe.each([
         return { kind: 'unknown', why: 'a fault' };
       },
     });
-    await new Keys({ ...desk.ctx, session }, desk.generation, until).revoke(id);
+    await new Keys({ ...desk.ctx, session }, until).revoke(id);
     expect(lost).toBe(true);
     expect((await keys.list()).map((key) => key.id)).not.toContain(id);
   });

@@ -11,6 +11,7 @@ import { type EpochMs, parseFollowing, parseSchedule, parseSubmission } from '..
 import { buildApp } from '../../src/http/app.js';
 import { openApiDocument } from '../../src/http/openapi.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer, pathOf, violationsOf } from '../support/openapi-answers.js';
 import { TaskServiceTwin } from '../support/task-service-twin.js';
 
@@ -27,7 +28,7 @@ type Route = {
 
 function appWithRoutes(): { app: FastifyInstance; service: TaskServiceTwin } {
   const service = new TaskServiceTwin();
-  const app = buildApp({ tasks: service, runtime });
+  const app = buildApp({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => app.close());
   return { app, service };
 }

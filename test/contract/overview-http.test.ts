@@ -3,6 +3,7 @@
 
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { FeedItem } from '../../src/delivery/index.js';
 import {
@@ -13,10 +14,13 @@ import {
   type TaskId,
   type TaskSummary,
 } from '../../src/domain/index.js';
+import { buildApp } from '../../src/http/app.js';
 import { createApi } from '../../src/http/index.js';
 import { type Clock, silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { signalled } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer, violationsOfSchema } from '../support/openapi-answers.js';
 import { TaskServiceTwin, twinNow } from '../support/task-service-twin.js';
 
@@ -25,7 +29,7 @@ checkEveryAnswer();
 async function api(clock: Clock = systemClock) {
   const service = new TaskServiceTwin();
   const runtime = { clock, random: systemRandom, log: silentLogger };
-  const server = createApi({ tasks: service, runtime });
+  const server = createApi({ ...openToAll, tasks: service, runtime });
   onTestFinished(() => server.close());
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
   const ask = async (path: string, method = 'GET', headers = {}) => {
@@ -263,6 +267,29 @@ describe('GET /v1/events', () => {
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(response.complete).toBe(true);
     expect(service.following).toBe(0);
+  });
+
+  test('one that is asked for once the API has begun to stop ends at once, and the stop with it', async () => {
+    const service = new TaskServiceTwin();
+    const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
+    const app = buildApp({ ...openToAll, tasks: service, runtime });
+    const stopping = signalled();
+    app.addHook('preClose', async () => stopping.resolve());
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (part: string) => {
+      answer += part;
+    });
+    socket.write('GET /v1/events HTTP/1.1\r\nHost: x\r\n');
+    await fetch(`${url}/livez`); // What was sent before it has arrived.
+    const closed = app.close();
+    await stopping.promise;
+    socket.write('Connection: close\r\n\r\n');
+    await once(socket, 'close');
+    await closed;
+    expect([answer.slice(0, 15), service.following]).toEqual(['HTTP/1.1 200 OK', 0]);
   });
 
   test('beyond their limit streams are refused, and again accepted when others have ended', async () => {

@@ -9,6 +9,7 @@ import { connect, defineTask, NonRetryable } from '../../src/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { signalled } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
+import { openToAll } from '../support/open-to-all.js';
 import { uniqueChroot, zookeeperUrl } from '../support/servers.js';
 
 type Listed = { tasks: { id: string; state: string; errorCode: string | null }[]; rebuilding: boolean };
@@ -25,7 +26,7 @@ async function installation() {
   });
   onTestFinished(() => keeper.close());
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const api = createApi({ tasks: keeper, runtime });
+  const api = createApi({ ...openToAll, tasks: keeper, runtime });
   onTestFinished(() => api.close());
   const url = await api.listen({ host: '127.0.0.1', port: 0 });
   const get = async (path: string) => {

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../../infra/servers.js';
-import { Deliveries, type ReadModel, type TaskPage } from '../../src/delivery/index.js';
+import { EventLog } from '../../src/delivery/event-log.js';
+import { Deliveries, type FeedItem, type ReadModel, type TaskPage } from '../../src/delivery/index.js';
 import {
   bucketOf,
   type EpochMs,
@@ -34,6 +35,7 @@ import { Scheduler } from '../../src/scheduler/scheduler.js';
 import type { ViewPort } from '../../src/scheduler/view-repair.js';
 import { join, type Party, submit } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
+import { ManualClock } from '../support/manual-clock.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import { redisUrl, uniquePrefix } from '../support/servers.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
@@ -437,7 +439,9 @@ describe('events', () => {
   async function take(model: ReadModel, count: number, after = '0', more = {}): Promise<unknown[]> {
     const items: unknown[] = [];
     const end = new AbortController();
-    for await (const item of await model.events.follow(parseFollowing({ after, ...more }), end.signal)) {
+    const feed = await model.events.follow(parseFollowing({ after, ...more }), end.signal);
+    expect((await feed.next()).value).toMatchObject({ kind: 'quiet' }); // Its place comes first.
+    for await (const item of feed) {
       items.push(item);
       if (items.length === count) end.abort();
     }
@@ -486,6 +490,8 @@ describe('events', () => {
       await model.events.follow(parseFollowing({}), end.signal),
       await model.events.follow(parseFollowing({ after: ahead }), end.signal),
     ] as const;
+    expect((await feeds[0].next()).value).toMatchObject({ kind: 'quiet' });
+    expect((await feeds[1].next()).value).toEqual({ kind: 'quiet', id: ahead });
     expect((await feeds[1].next()).value).toEqual({ kind: 'gap', after: ahead });
     const next = feeds.map((feed) => feed.next());
     let answered = 0;
@@ -502,6 +508,60 @@ describe('events', () => {
     }
     end.abort();
     await Promise.all(feeds.map((feed) => feed.return()));
+  });
+
+  test('who breaks off before anything has come goes on from where it began, and misses nothing', async () => {
+    const model = await view();
+    await told(model, held('before', 0));
+    const feed = await model.events.follow(parseFollowing({}), noEnd);
+    const { value: place } = await feed.next();
+    await feed.return();
+    await told(model, held('meanwhile', 0));
+    expect(place).toMatchObject({ kind: 'quiet' });
+    const { id } = place as { id: string };
+    expect(await take(model, 1, id)).toMatchObject([{ kind: 'event', task: { id: 'meanwhile' } }]);
+  });
+
+  test('those of other queues do not keep back the word that nothing has happened in these', async () => {
+    const prefix = uniquePrefix();
+    const deliveries = new Deliveries({ redisUrl: redisUrl(), prefix }, runtime);
+    const redis = new Redis(redisUrl());
+    onTestFinished(() => {
+      redis.disconnect();
+      return deliveries.stop();
+    });
+    await deliveries.start();
+    const clock = new ManualClock();
+    const access = {
+      redis,
+      prefix,
+      available: () => true,
+      ask: <T>(question: () => Promise<T>) => question(),
+    };
+    const log = new EventLog(access, `${prefix}:@events`, clock);
+    const end = new AbortController();
+    const feed = await log.follow(parseFollowing({ queues: ['mail-*', 'post'] }), end.signal);
+    expect((await feed.next()).value).toEqual({ kind: 'quiet', id: '0-0' });
+    const seen: FeedItem[] = [];
+    void (async () => {
+      for await (const item of feed) seen.push(item);
+    })();
+    let n = 0;
+    const busy = async (): Promise<void> => {
+      n += 1;
+      await told(deliveries.view, held(`bank-${n}`, 0, { queue: 'bank' as Name }));
+      await clock.advance(1_000);
+      expect(seen).toHaveLength(1);
+    };
+    await eventually(busy, { what: 'it is said that nothing has come' });
+    expect(seen).toEqual([{ kind: 'quiet', id: expect.stringMatching(/^[1-9]/) }]);
+    await told(deliveries.view, held('m', 0, { queue: 'mail-eu' as Name }));
+    const shown = async (): Promise<void> => {
+      await clock.advance(200);
+      expect(seen.slice(1)).toMatchObject([{ kind: 'event', task: { id: 'm' } }]);
+    };
+    await eventually(shown, { what: 'what these have is shown' });
+    end.abort();
   });
 });
 

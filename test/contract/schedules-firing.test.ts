@@ -4,7 +4,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { type Leadership, MemoryEnsemble, type Session, type WriteOp } from '../../src/coordination/index.js';
 import type { Hint, ScheduleInput, Submission, TaskId, TaskRecord } from '../../src/domain/index.js';
-import { tickOf } from '../../src/domain/index.js';
 import { accept, leaderPath, recordPath, schedulePath, schedulesPath, walk } from '../../src/ledger/index.js';
 import { silentLogger } from '../../src/runtime/index.js';
 import { Firing } from '../../src/scheduler/firing.js';
@@ -12,6 +11,7 @@ import { Schedules } from '../../src/schedules.js';
 import { join, type Party, recordOf, withMethods } from '../support/crew.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { SeededRandom } from '../support/seeded-random.js';
+import { tickOf } from '../support/ticks.js';
 import { WallClock } from '../support/wall-clock.js';
 import type { World } from '../support/world.js';
 
@@ -57,13 +57,13 @@ class Stage {
 
   async open(): Promise<this> {
     this.desk = await join(this.world, () => undefined);
-    const { ctx, generation } = this.desk;
+    const { ctx } = this.desk;
     const submit = async (task: Submission): Promise<TaskRecord> => {
       const outcome = await accept(ctx, task, { deadlineMs: 1_000 });
       if (outcome.kind === 'unavailable') throw new Error('no answer');
       return outcome.record;
     };
-    this.schedules = new Schedules(ctx, generation, { deadlineMs: 10_000 }, submit);
+    this.schedules = new Schedules(ctx, { deadlineMs: 10_000 }, submit);
     return this;
   }
 

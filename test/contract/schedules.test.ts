@@ -35,7 +35,7 @@ describe.each([
       if (outcome.kind === 'unavailable') throw new Error('no answer');
       return outcome.record.id;
     };
-    return { party, schedules: new Schedules(party.ctx, party.generation, until, submit) };
+    return { party, schedules: new Schedules(party.ctx, until, submit) };
   }
 
   function input(more: Partial<ScheduleInput> = {}): ScheduleInput {
@@ -231,10 +231,37 @@ describe.each([
     await expect(desk.schedules.get(ids[1] ?? '')).rejects.toMatchObject({ code: 'SCHEDULE_UNREADABLE' });
   });
 
+  test('a list for some queues goes through all once, and learns no more of those that it does not show', async () => {
+    const task = { type: 'job', queue: 'only-these' };
+    const [first, foreign, second] = [input({ task }), input(), input({ task })];
+    for (const asked of [first, foreign, second]) await desk.schedules.create(asked);
+    const { ctx } = desk.party;
+    const read: string[] = [];
+    let lists = 0;
+    const session = withMethods(ctx.session, {
+      children: (path, watcher) => {
+        if (path === schedulesPath) lists += 1;
+        return ctx.session.children(path, watcher);
+      },
+      read: (path, watcher) => {
+        if (path.includes('/cursor-')) read.push(path.split('/')[2] ?? '');
+        return ctx.session.read(path, watcher);
+      },
+    });
+    const some = new Schedules({ ...ctx, session }, until, async () => '' as TaskId);
+    const idsOf = async (limit?: number): Promise<string[]> => {
+      const page = { queues: ['only-*'], ...(limit === undefined ? {} : { limit }) };
+      return (await some.list(page)).map(({ id }) => id);
+    };
+    const own = [first.id, second.id].sort();
+    expect([await idsOf(1), lists, read]).toEqual([own.slice(0, 1), 1, own.slice(0, 1)]);
+    expect([await idsOf(), lists, read.slice(1).sort()]).toEqual([own, 2, own]);
+  });
+
   test('there may be so many and no more; those that are there can be made again', async () => {
     const there = input();
     await desk.schedules.create(there);
-    const { ctx, generation } = desk.party;
+    const { ctx } = desk.party;
     const session = withMethods(ctx.session, {
       read: async (path, watcher) => {
         const node = await ctx.session.read(path, watcher);
@@ -242,7 +269,7 @@ describe.each([
         return { ...node, stat: { ...node.stat, numChildren: limits.schedulesMax } };
       },
     });
-    const full = new Schedules({ ...ctx, session }, generation, until, async () => '' as TaskId);
+    const full = new Schedules({ ...ctx, session }, until, async () => '' as TaskId);
     await expect(full.create(input())).rejects.toMatchObject({ code: 'SCHEDULE_LIMIT' });
     expect(await full.create(there)).toMatchObject({ created: false });
   });

@@ -24,7 +24,7 @@ import {
   takeClaim,
 } from '../../src/ledger/index.js';
 import { Audit, type Strays } from '../../src/worker/custody.js';
-import { defineTask, type TaskContext } from '../../src/worker/index.js';
+import { defineTask, type TaskContext, type WorkerEvents } from '../../src/worker/index.js';
 import { Run } from '../../src/worker/run.js';
 import {
   claimsNothing,
@@ -663,6 +663,25 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         const id = await submit(desk, 'job');
         expect((await reaches(desk, id, 'failed')).attempts).toMatchObject([
           { error: { code: 'HANDLER_BUG' } },
+        ]);
+      });
+
+      test('what an attempt says of its progress is said as of that attempt, also in one retried in place', async () => {
+        const { type } = counted(
+          ({ progress }, call) => {
+            progress(`call ${call}`);
+            if (call === 1) throw new Error('once more');
+          },
+          { retry: soon },
+        );
+        const { worker } = await work({ types: [type] });
+        const said: WorkerEvents['progress'][] = [];
+        worker.on('progress', (word) => said.push(word));
+        const id = await submit(desk, 'job');
+        await reaches(desk, id, 'completed');
+        expect(said).toEqual([
+          { id, attempt: 1, json: '"call 1"' },
+          { id, attempt: 2, json: '"call 2"' },
         ]);
       });
 

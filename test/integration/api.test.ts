@@ -5,6 +5,7 @@ import { type Api, createApi, type TaskView } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { type Fleet, startFleet } from '../support/fleet.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
 
 checkEveryAnswer();
@@ -17,7 +18,7 @@ describe('the API', () => {
   beforeAll(async () => {
     fleet = await startFleet({ requestMsMax: 2_000 });
     const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-    api = createApi({ tasks: fleet.keeper, runtime });
+    api = createApi({ ...openToAll, tasks: fleet.keeper, runtime });
     url = await api.listen({ host: '127.0.0.1', port: 0 });
     await fleet.startWorker();
   });

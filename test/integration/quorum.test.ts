@@ -8,6 +8,7 @@ import { type Api, createApi } from '../../src/http/index.js';
 import { type Claimkeeper, connect } from '../../src/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
+import { openToAll } from '../support/open-to-all.js';
 import { checkEveryAnswer } from '../support/openapi-answers.js';
 import { redisUrl, uniqueChroot, uniquePrefix } from '../support/servers.js';
 
@@ -34,6 +35,7 @@ beforeAll(async () => {
     log: silentLogger,
   });
   api = createApi({
+    ...openToAll,
     tasks: keeper,
     runtime: { clock: systemClock, random: systemRandom, log: silentLogger },
   });

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { openSession } from '../../src/coordination/zookeeper/index.js';
-import { limits, type ScheduleId, tickId, tickOf } from '../../src/domain/index.js';
+import { limits, type ScheduleId, tickId } from '../../src/domain/index.js';
 import { type Claimkeeper, connect, defineTask } from '../../src/index.js';
 import { bucketPath, buckets } from '../../src/ledger/paths.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
@@ -15,6 +15,7 @@ import { join } from '../support/crew.js';
 import { emptyRedis } from '../support/empty-redis.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
+import { tickOf } from '../support/ticks.js';
 import { zookeeperWorld } from '../support/zookeeper-world.js';
 
 const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
@@ -156,7 +157,7 @@ test('schedulers whose session ends, whose reply is lost or who are cut off at t
   }
   const desk = await join(world, () => undefined);
   const { Schedules } = await import('../../src/schedules.js');
-  const schedules = new Schedules(desk.ctx, desk.generation, { deadlineMs: 10_000 }, async () => undefined);
+  const schedules = new Schedules(desk.ctx, { deadlineMs: 10_000 }, async () => undefined);
   await schedules.create({
     id: 'tick',
     cron: '* * * * * *',

@@ -8,17 +8,11 @@ import type {
   WriteOp,
   WriteOutcome,
 } from '../../src/coordination/index.js';
-import {
-  decodeRecord,
-  encodeRecord,
-  type Nonce,
-  type ScheduleId,
-  tickId,
-  tickOf,
-} from '../../src/domain/index.js';
+import { decodeRecord, encodeRecord, type Nonce, type ScheduleId, tickId } from '../../src/domain/index.js';
 import { recordPath } from '../../src/ledger/index.js';
 import type { InvariantName } from '../invariants/invariants.js';
 import { withMethods } from '../support/crew.js';
+import { tickOf } from '../support/ticks.js';
 import type { Mutation } from './machine.js';
 import type { Size } from './plan.js';
 
@@ -186,6 +180,7 @@ const unstoppable: Mutation = {
     return new Proxy(generation, {
       get(target, key) {
         if (key === 'guard') return () => (last = target.guard() ?? last);
+        if (key === 'halted') return false;
         const value: unknown = Reflect.get(target, key, target);
         return typeof value === 'function' ? value.bind(target) : value;
       },

@@ -2,6 +2,7 @@
 
 import type { FeedItem } from '../../src/delivery/index.js';
 import {
+  coversQueue,
   type EpochMs,
   type FollowInput,
   type ListInput,
@@ -64,16 +65,16 @@ export class OverviewTwin implements OverviewService {
 
   async events(input: FollowInput, signal: AbortSignal): Promise<AsyncGenerator<FeedItem, void, void>> {
     this.asked.push(input);
-    parseFollowing(input);
+    const { queues } = parseFollowing(input);
     this.#fail();
-    return this.#events(signal);
+    return this.#events(queues, signal);
   }
 
   /** What there is, and then nothing until the end. */
-  async *#events(signal: AbortSignal): AsyncGenerator<FeedItem, void, void> {
+  async *#events(queues: readonly string[], signal: AbortSignal): AsyncGenerator<FeedItem, void, void> {
     this.following += 1;
     try {
-      yield* this.feed;
+      yield* this.feed.filter((item) => item.kind !== 'event' || coversQueue(queues, item.task.queue));
       await new Promise<void>((resolve) => {
         if (signal.aborted) resolve();
         signal.addEventListener('abort', () => resolve(), { once: true });

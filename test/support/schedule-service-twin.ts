@@ -4,6 +4,7 @@
 import {
   ClaimkeeperError,
   type CreatedSchedule,
+  coversQueue,
   type EpochMs,
   limits,
   nextTicks,
@@ -21,6 +22,8 @@ type Held = { readonly content: ScheduleContent; readonly paused: boolean; reado
 
 export class ScheduleServiceTwin implements ScheduleService {
   readonly held = new Map<string, Held>();
+  /** How often all of them were gone through. */
+  lists = 0;
   readonly #now: EpochMs;
   readonly #runs = new Set<string>();
 
@@ -45,8 +48,10 @@ export class ScheduleServiceTwin implements ScheduleService {
     return held === undefined ? null : this.#view(held);
   }
 
-  async list({ after = '', limit }: SchedulePage): Promise<ScheduleView[]> {
-    const ids = [...this.held.keys()].sort().filter((id) => id > after);
+  async list({ after = '', limit, queues = ['*'] }: SchedulePage): Promise<ScheduleView[]> {
+    this.lists += 1;
+    const later = [...this.held.keys()].sort().filter((id) => id > after);
+    const ids = later.filter((id) => coversQueue(queues, this.#found(id).content.task.queue));
     return ids.slice(0, limit).map((id) => this.#view(this.#found(id)));
   }
 

@@ -5,6 +5,7 @@ import {
   ClaimkeeperError,
   type EpochMs,
   type FleetMember,
+  type Json,
   type Nonce,
   newRecord,
   parseSubmission,
@@ -29,6 +30,8 @@ export class TaskServiceTwin extends OverviewTwin implements TaskService {
   /** Requests that wait for a task to end, by its id. */
   readonly waiting = new Map<string, () => void>();
   readonly ended = new Map<string, State>();
+  /** What attempts say of how far they are, by `<id>:<attempt>`. */
+  readonly said = new Map<string, Json>();
   counters: ServiceStats = {
     commits: { multis: 0, operations: 0, transactions: 0, refusedMultis: 0 },
     deliveriesDropped: 0,
@@ -80,8 +83,8 @@ export class TaskServiceTwin extends OverviewTwin implements TaskService {
     return this.counters;
   }
 
-  async progress(): Promise<null> {
-    return null;
+  async progress({ id, attempt }: Pick<TaskRecord, 'id' | 'attempt'>): Promise<Json | null> {
+    return this.said.get(`${id}:${attempt}`) ?? null;
   }
 
   /** As if every task had failed whose id says so. */

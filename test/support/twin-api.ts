@@ -3,6 +3,7 @@
 import { onTestFinished } from 'vitest';
 import { type Api, type ApiOptions, createApi } from '../../src/http/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
+import { openToAll } from './open-to-all.js';
 import { TaskServiceTwin } from './task-service-twin.js';
 
 export type TwinApi = {
@@ -23,7 +24,7 @@ type TwinOptions = Partial<Omit<ApiOptions, 'tasks'>> & {
 export async function startTwinApi(options: TwinOptions = {}): Promise<TwinApi> {
   const { service = new TaskServiceTwin(), port = 0, ...more } = options;
   const runtime = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const server = createApi({ tasks: service, runtime, ...more });
+  const server = createApi({ ...openToAll, tasks: service, runtime, ...more });
   onTestFinished(() => server.close());
   const url = await server.listen({ host: '127.0.0.1', port });
   return { service, server, url, env: { CLAIMKEEPER_API: url } };

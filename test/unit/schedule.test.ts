@@ -16,10 +16,10 @@ import {
   scheduleFormat,
   taskOfTick,
   tickId,
-  tickOf,
   ticksOf,
 } from '../../src/domain/index.js';
 import { dueTicks, withoutOverlap } from '../../src/scheduler/due.js';
+import { tickOf } from '../support/ticks.js';
 
 const minimal: ScheduleInput = { id: 's', cron: '* * * * *', task: { type: 'job' } };
 
