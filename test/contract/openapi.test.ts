@@ -184,7 +184,7 @@ describe('its schemas accept what the parsers do, and nothing else', () => {
         kinds[parsed ? 'yes' : 'no'] += 1;
         expect([input, accepts('ScheduleDefinition', input)]).toEqual([input, parsed]);
       }),
-      { numRuns: 200 },
+      { numRuns: 400 },
     );
     expect(Math.min(kinds.yes, kinds.no)).toBeGreaterThan(40);
   });
