@@ -97,13 +97,19 @@ export function zookeeperProgram(options: ZooKeeperOptions): Program {
   };
 }
 
-/** Redis without persistence: what it holds is gone with the process. */
-export function startRedis(options: { dataDir?: string } = {}): Promise<LocalServer> {
+/**
+ * Redis without persistence: what it holds is gone with the process. With `appendfsync` it writes an append-only file, and syncs
+ * it that often.
+ */
+export function startRedis(
+  options: { dataDir?: string; appendfsync?: 'always' | 'everysec' | 'no' } = {},
+): Promise<LocalServer> {
+  const { dataDir = null, appendfsync } = options;
   const found = findServers().redis;
   if (found === null) return Promise.reject(new Error(missing('Redis')));
   return startLocal({
     name: 'redis',
-    dataDir: options.dataDir ?? null,
+    dataDir,
     url: (port) => `redis://127.0.0.1:${port}`,
     async prepare(port, folder) {
       const settings = {
@@ -111,7 +117,7 @@ export function startRedis(options: { dataDir?: string } = {}): Promise<LocalSer
         bind: '127.0.0.1',
         dir: folder,
         save: '',
-        appendonly: 'no',
+        ...(appendfsync === undefined ? { appendonly: 'no' } : { appendonly: 'yes', appendfsync }),
         loglevel: 'warning',
       };
       const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);

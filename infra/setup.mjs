@@ -2,23 +2,27 @@
 // `npm test` and each attack of docs/reliability.md, with nothing but Node; silent and quick when there is nothing to do.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import {
+  announce,
+  canInstallDebianPackages,
+  fail,
+  installDebianPackages,
+  onPath,
+  providePackages,
+  run,
+} from './provision.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const nodeMin = { major: 20, minor: 19 };
 
 checkNode();
-if (!packagesAreCurrent()) {
-  announce('Installing the packages of package-lock.json (npm ci)');
-  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
-    orFail: 'npm could not install the packages',
-  });
-}
+providePackages(root);
 if (!buildIsCurrent()) {
   announce('Building (npm run build)');
-  run('npm', ['run', '--silent', 'build'], { orFail: 'The build failed' });
+  run('npm', ['run', '--silent', 'build'], { cwd: root, orFail: 'The build failed' });
 }
 await provideServers();
 
@@ -27,30 +31,6 @@ function checkNode() {
   const { major: majorMin, minor: minorMin } = nodeMin;
   if (major > majorMin || (major === majorMin && minor >= minorMin)) return;
   fail(`Claimkeeper needs Node.js ${majorMin}.${minorMin} or newer; this is ${process.version}.`);
-}
-
-/**
- * Compares what npm says it installed, and what is there, with what the lock file asks for: times say little after a
- * checkout.
- */
-function packagesAreCurrent() {
-  const installed = installedPackages();
-  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
-  return Object.entries(wanted).every(([path, entry]) => {
-    const found = installed[path];
-    if (path === '') return true;
-    if (found === undefined) return entry.optional === true;
-    return found.version === entry.version && existsSync(join(root, path, 'package.json'));
-  });
-}
-
-/** None where npm has not been, or was cut short. */
-function installedPackages() {
-  try {
-    return JSON.parse(readFileSync(join(root, 'node_modules', '.package-lock.json'), 'utf8')).packages;
-  } catch {
-    return {};
-  }
 }
 
 /** Each file by itself: a build that was cut short leaves some behind. */
@@ -86,7 +66,7 @@ async function provideServers() {
   };
   const needed = (servers) => Object.keys(servers).filter((name) => servers[name]);
   if (needed(missing()).length === 0) return;
-  if (process.getuid?.() === 0 && onPath('apt-get')) installDebianPackages(missing());
+  if (canInstallDebianPackages()) installDebianPackages(debianPackages(missing()));
   const services = needed(missing());
   if (services.length === 0 || composeUp(services)) return;
   fail(
@@ -101,29 +81,11 @@ async function provideServers() {
   );
 }
 
-function installDebianPackages(missing) {
-  const packages = [
+function debianPackages(missing) {
+  return [
     ...(missing.zookeeper ? ['libzookeeper-java', 'default-jre-headless'] : []),
     ...(missing.redis ? ['redis-server'] : []),
   ];
-  announce(`Installing ${packages.join(', ')} with apt-get (once)`);
-  withoutServiceStarts(() => {
-    // Where one list of packages cannot be had, those that there are may do.
-    run('apt-get', ['update']);
-    run('apt-get', ['install', '-y', '--no-install-recommends', ...packages]);
-  });
-}
-
-/** Only the programs are wanted: a policy of 101 ("forbidden") keeps the packages from starting their services. */
-function withoutServiceStarts(install) {
-  const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  try {
-    install();
-  } finally {
-    if (ours) rmSync(policy, { force: true });
-  }
 }
 
 /** Whether the services of compose.yaml run; dist/infra/servers.js knows their ports. */
@@ -140,37 +102,4 @@ function composeUp(services) {
     '--wait',
     ...services,
   ]);
-}
-
-function onPath(program) {
-  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-}
-
-/** Whether the command succeeded; what it printed is shown only when it did not. */
-function run(command, args, { orFail } = {}) {
-  const done = attempt(command, args);
-  if (done.status === 0) return true;
-  process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}${done.error?.message ?? ''}\n`);
-  if (orFail !== undefined) fail(orFail);
-  return false;
-}
-
-function attempt(command, args) {
-  return spawnSync(command, args, {
-    cwd: root,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    shell: process.platform === 'win32', // npm is a script there
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-function announce(line) {
-  console.log(`claimkeeper: ${line} …`);
-}
-
-function fail(message) {
-  console.error(`claimkeeper: ${message}`);
-  process.exit(1);
 }
