@@ -81,12 +81,18 @@ export async function reconcile(
     return known;
   };
   const found: Undelivered[] = [];
-  const visit = async (helds: readonly Held[]): Promise<void> => {
+  const seek = async (helds: readonly Held[]): Promise<void> => {
     report.records += helds.length;
     found.push(...(await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf)));
     report.orphans += await noteOrphans(ctx, helds, options);
+  };
+  const mend = async (helds: readonly Held[]): Promise<void> => {
     await showAll(ctx, deliveries.view, helds);
     report.removed += await retire(ctx, deliveries, helds, options);
+  };
+  const seekAndMend = async (helds: readonly Held[]): Promise<void> => {
+    await seek(helds);
+    await mend(helds);
   };
   const listed = async (bucket: string, ids: readonly TaskId[]): Promise<void> => {
     report.stale += await dropStale(ctx, deliveries.view, bucket, ids);
@@ -98,8 +104,15 @@ export async function reconcile(
     running.filter((held) => held !== null),
     options,
   );
-  await walk(ctx, options.signal, visit, listed);
-  report.redelivered = await deliver(ctx, deliveries, found, options.signal);
+  const { rebuild, signal } = options;
+  try {
+    // Where all deliveries are lost, work goes before lists, although that takes a walk more.
+    await (rebuild ? walk(ctx, signal, seek) : walk(ctx, signal, seekAndMend, listed));
+  } finally {
+    // Also of a walk that was cut short: a delivery decides nothing, whoever leads.
+    report.redelivered = await deliver(ctx, deliveries, found, signal);
+  }
+  if (rebuild && !signal.aborted) await walk(ctx, signal, mend, listed);
   return report;
 }
 
@@ -116,7 +129,7 @@ async function noteOrphans(
   return orphans.length;
 }
 
-/** Resolves with how many were handed over: fewer when `signal` aborts meanwhile. */
+/** Resolves with how many were handed over: where `signal` has aborted, the first of them alone. */
 async function deliver(
   ctx: LedgerContext,
   deliveries: DeliveryPort,
@@ -127,7 +140,7 @@ async function deliver(
   for (let from = 0; from < hints.length; from += hintsAtOnce) {
     // Redis may be away for longer than this scheduler leads.
     if (from > 0) await unlessAborted(signal, deliveries.flush());
-    if (signal.aborted) return from;
+    if (from > 0 && signal.aborted) return from;
     ctx.deliver(hints.slice(from, from + hintsAtOnce));
   }
   return hints.length;

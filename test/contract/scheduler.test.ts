@@ -255,6 +255,32 @@ describe.each([
     expect(orphans).toEqual([orphan]);
   });
 
+  test('a pass that is cut short redelivers what it has found', async () => {
+    await Promise.all(Array.from({ length: 30 }, () => submit(party, 'job')));
+    const over = new AbortController();
+    hints = [];
+    const { redelivered } = await reconcile(
+      party.ctx,
+      {
+        ...emptyRedis,
+        pending: async () => {
+          over.abort();
+          return new Set();
+        },
+      },
+      {
+        dedupWindowMs: 60_000,
+        historyMs: 60_000,
+        rebuild: true,
+        guard,
+        signal: over.signal,
+        onOrphan: () => undefined,
+      },
+    );
+    expect(hints.length).toBeGreaterThan(0);
+    expect(hints).toHaveLength(redelivered);
+  });
+
   test('a pass redelivers first what has waited longest, wherever it is in the ledger', async () => {
     const ids: TaskId[] = [];
     const { clock } = world.runtime;
