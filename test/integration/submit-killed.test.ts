@@ -13,7 +13,7 @@ import { cli } from '../support/command-line.js';
 import { eventually } from '../support/eventually.js';
 import { redisUrl, uniqueChroot, uniquePrefix, zookeeperUrl } from '../support/servers.js';
 
-const count = 20_000;
+const count = 100_000;
 
 /** The ids of all tasks in the ledger, each as often as it is there. */
 async function accepted(chroot: string): Promise<string[]> {
@@ -25,7 +25,7 @@ async function accepted(chroot: string): Promise<string[]> {
   return found.flatMap((names) => names ?? []);
 }
 
-test('twenty thousand lines, killed half-way and submitted again, are twenty thousand tasks', async () => {
+test('a hundred thousand lines, killed half-way and submitted again, are a hundred thousand tasks', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'claimkeeper-submit-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, 'tasks.ndjson');
