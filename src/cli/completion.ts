@@ -132,7 +132,7 @@ ${after.join('\n')}
   esac
   case "$at" in
 ${words.join('\n')}
-  esac
+  esac && return
   [[ "\${words[CURRENT]}" == -* ]] || _files
 }
 # Sourced, or found by zsh as a file of this name.
