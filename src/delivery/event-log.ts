@@ -11,7 +11,7 @@ import {
   type TaskSummary,
 } from '../domain/index.js';
 import { type Clock, delay } from '../runtime/index.js';
-import type { RedisAccess } from './access.js';
+import { answersIn, type RedisAccess } from './access.js';
 import { summaryIn } from './line.js';
 
 export type TaskEvent = {
@@ -108,11 +108,8 @@ export class EventLog {
         .xrange(this.#key, place, place)
         .xrange(this.#key, `(${place}`, '+', 'COUNT', pageSize)
         .exec();
-      const [at, after] = (replies ?? []).map(([error, value]) => {
-        if (error !== null) throw error;
-        return value as Entry[];
-      });
-      return { entries: after ?? [], stands: (at ?? []).length > 0 };
+      const [at = [], after = []] = answersIn(replies) as Entry[][];
+      return { entries: after, stands: at.length > 0 };
     });
   }
 }

@@ -138,9 +138,11 @@ async function deliver(
 ): Promise<number> {
   const hints = found.sort((a, b) => a.since - b.since).map(({ hint }) => hint);
   for (let from = 0; from < hints.length; from += hintsAtOnce) {
-    // Redis may be away for longer than this scheduler leads.
-    if (from > 0) await unlessAborted(signal, deliveries.flush());
-    if (from > 0 && signal.aborted) return from;
+    if (from > 0) {
+      // Redis may be away for longer than this scheduler leads.
+      await unlessAborted(signal, deliveries.flush());
+      if (signal.aborted) return from;
+    }
     ctx.deliver(hints.slice(from, from + hintsAtOnce));
   }
   return hints.length;

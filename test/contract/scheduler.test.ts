@@ -14,7 +14,7 @@ import {
   workersPath,
 } from '../../src/ledger/index.js';
 import { ClaimsMonitor } from '../../src/scheduler/claims-monitor.js';
-import { type ReconcileOptions, reconcile } from '../../src/scheduler/reconcile.js';
+import { type ReconcileOptions, type ReconcileReport, reconcile } from '../../src/scheduler/reconcile.js';
 import { join, moves, type Party, recordOf, signalled, spoil, submit, withMethods } from '../support/crew.js';
 import { emptyRedis } from '../support/empty-redis.js';
 import { eventually } from '../support/eventually.js';
@@ -61,8 +61,8 @@ describe.each([
   }
 
   /** Over the ledger, as the leader makes it. */
-  async function pass(options: Partial<ReconcileOptions>, deliveries = emptyRedis): Promise<void> {
-    await reconcile(party.ctx, deliveries, {
+  function pass(options: Partial<ReconcileOptions>, deliveries = emptyRedis): Promise<ReconcileReport> {
+    return reconcile(party.ctx, deliveries, {
       dedupWindowMs: 60_000,
       historyMs: 60_000,
       rebuild: false,
@@ -259,24 +259,11 @@ describe.each([
     await Promise.all(Array.from({ length: 30 }, () => submit(party, 'job')));
     const over = new AbortController();
     hints = [];
-    const { redelivered } = await reconcile(
-      party.ctx,
-      {
-        ...emptyRedis,
-        pending: async () => {
-          over.abort();
-          return new Set();
-        },
-      },
-      {
-        dedupWindowMs: 60_000,
-        historyMs: 60_000,
-        rebuild: true,
-        guard,
-        signal: over.signal,
-        onOrphan: () => undefined,
-      },
-    );
+    const pending = async (): Promise<Set<TaskId>> => {
+      over.abort();
+      return new Set();
+    };
+    const { redelivered } = await pass({ rebuild: true, signal: over.signal }, { ...emptyRedis, pending });
     expect(hints.length).toBeGreaterThan(0);
     expect(hints).toHaveLength(redelivered);
   });
