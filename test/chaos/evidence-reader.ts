@@ -29,21 +29,25 @@ export async function readEvidence(folder: string): Promise<Evidence> {
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as T);
+  const ledger = await lines<LedgerLine>('ledger');
   return {
     run: JSON.parse(await text('run.json')) as RunFacts,
     faults: await lines<FaultLine>('faults'),
     answers: await lines<AnswerLine>('answers'),
     witness: await lines<WitnessLine>('witness'),
     trust: await lines<TrustLine>('trust'),
-    ledger: await lines<LedgerLine>('ledger'),
-    log: await readLog(join(folder, 'zookeeper')),
+    ledger,
+    log: await readLog(join(folder, 'zookeeper'), ledger),
   };
 }
 
-async function readLog(folder: string): Promise<Evidence['log']> {
+async function readLog(folder: string, ledger: readonly LedgerLine[]): Promise<Evidence['log']> {
   const servers = (await readdir(folder)).filter((name) => /^\d+$/.test(name));
   const logs = await Promise.all(servers.map((name) => readServerLog(join(folder, name))));
-  const { transactions, left } = mergeLogs(logs);
+  const versions = new Map(ledger.map(({ version, record }) => [(record as { id: string }).id, version]));
+  const atTheEnd = (path: string): number | undefined =>
+    versions.get(/\/tasks\/[0-9a-f]{2}\/([^/]+)$/.exec(path)?.[1] ?? '');
+  const { transactions, left } = mergeLogs(logs, atTheEnd);
   const { steps, gaps } = historyOf(transactions);
   return { servers: servers.length, steps, left, gaps };
 }

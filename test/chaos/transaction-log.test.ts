@@ -128,8 +128,18 @@ function set(epoch: number, counter: number, version: number): Written {
   return { zxid: zxid(epoch, counter), at: 1_000 * epoch + counter, session: '00'.repeat(8), ops: [op] };
 }
 
-function merged(...logs: readonly (readonly Written[])[]): { kept: bigint[]; left: bigint[]; gaps: number } {
-  const { transactions, left } = mergeLogs(logs.map((log) => parseLog(logFile(log))));
+type Merged = { kept: bigint[]; left: bigint[]; gaps: number };
+
+function merged(...logs: readonly (readonly Written[])[]): Merged {
+  return mergedUpTo(undefined, ...logs);
+}
+
+/** `version`: of `/record` in the end. */
+function mergedUpTo(version: number | undefined, ...logs: readonly (readonly Written[])[]): Merged {
+  const { transactions, left } = mergeLogs(
+    logs.map((log) => parseLog(logFile(log))),
+    () => version,
+  );
   const ids = (list: readonly Transaction[]): bigint[] => list.map((one) => one.zxid);
   return { kept: ids(transactions), left: ids(left), gaps: historyOf(transactions).gaps.length };
 }
@@ -157,9 +167,18 @@ describe('the logs of several servers are one history', () => {
     expect(found).toEqual({ kept: [a, b, c, tail, next].map((one) => one.zxid), left: [], gaps: 0 });
   });
 
-  test('without a tail upon which nothing follows', () => {
+  test('with a tail upon which nothing follows where its znodes stood so in the end, and without any other', () => {
     const tail = set(1, 4, 3);
-    expect(merged([a, b, c, tail], [a, b, c], [a, b, c]).left).toEqual([tail.zxid]);
+    const logs = [[a, b, c, tail], [a, b, c], [a, b, c]] as const;
+    expect(merged(...logs).left).toEqual([tail.zxid]);
+    expect(mergedUpTo(2, ...logs).left).toEqual([tail.zxid]);
+    expect(mergedUpTo(3, ...logs).left).toEqual([]);
+  });
+
+  test('without a tail that was written over, whatever stood in the end', () => {
+    const [tail, next] = [set(1, 4, 3), set(2, 1, 3)];
+    const found = mergedUpTo(3, [a, b, c, tail, next], [a, b, c, next], [a, b, c, next]);
+    expect(found.left).toEqual([tail.zxid]);
   });
 
   test('with what two of three have skipped over by a snapshot', () => {

@@ -11,8 +11,8 @@
 // that was away may be brought up to date by a snapshot and lacks what that skipped. What lies beyond the last transaction
 // of its epoch that a majority has is a tail: a leader that was killed, or that led on alone for a moment, had logged it by
 // itself. It was never acknowledged, and most are lost. Where its server led again it handed its tail on, in snapshots that
-// no log shows. What was written next to the same znodes tells: it follows upon the tail, or upon what was before it. A tail
-// upon which nothing follows is left out. An error here cannot pass unseen: `historyOf` finds a version missing.
+// no log shows. What was written next to the same znodes tells: it follows upon the tail, or upon what was before it; where
+// nothing was, how they stood at the end does. A tail of which nothing tells is left out. An error here cannot pass unseen: `historyOf` finds a version missing.
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -158,6 +158,9 @@ function skipAcl(reader: JuteReader): void {
   reader.list(() => [reader.int(), reader.string(), reader.string()]);
 }
 
+/** The version of a znode after the last transaction; undefined: nobody looked. */
+export type VersionAtTheEnd = (path: string) => number | undefined;
+
 export type MergedLog = {
   readonly transactions: readonly Transaction[];
   /** Logged by a minority, never acknowledged, and lost. */
@@ -165,7 +168,10 @@ export type MergedLog = {
 };
 
 /** The ensemble's one history, of all its servers' logs; see the head of this file. */
-export function mergeLogs(logs: readonly (readonly Transaction[])[]): MergedLog {
+export function mergeLogs(
+  logs: readonly (readonly Transaction[])[],
+  atTheEnd: VersionAtTheEnd = () => undefined,
+): MergedLog {
   const majority = Math.floor(logs.length / 2) + 1;
   const found = new Map<bigint, { readonly transaction: Transaction; servers: number }>();
   for (const log of logs) {
@@ -190,7 +196,7 @@ export function mergeLogs(logs: readonly (readonly Transaction[])[]): MergedLog 
   const certain = inOrder.filter(isAcknowledged);
   const handedOn = new Set(
     tailsOf(inOrder.filter((transaction) => !isAcknowledged(transaction)))
-      .filter((tail) => wasHandedOn(tail, certain))
+      .filter((tail) => wasHandedOn(tail, certain, atTheEnd))
       .flat(),
   );
   const counts = (transaction: Transaction): boolean =>
@@ -211,8 +217,12 @@ function tailsOf(transactions: readonly Transaction[]): Transaction[][] {
   return [...tails.values()];
 }
 
-/** Whether what came later to one of the tail's znodes follows upon the tail. */
-function wasHandedOn(tail: readonly Transaction[], certain: readonly Transaction[]): boolean {
+/** Whether what came later to one of the tail's znodes follows upon the tail, or it stood in the end as the tail left it. */
+function wasHandedOn(
+  tail: readonly Transaction[],
+  certain: readonly Transaction[],
+  atTheEnd: VersionAtTheEnd,
+): boolean {
   /** By path, as the tail leaves it; null: deleted. */
   const versions = new Map<string, number | null>();
   /** Made by the tail. */
@@ -234,7 +244,7 @@ function wasHandedOn(tail: readonly Transaction[], certain: readonly Transaction
       if (made.has(op.path)) return true;
     }
   }
-  return false;
+  return [...versions].some(([path, version]) => version !== null && version === atTheEnd(path));
 }
 
 function isSame(a: Transaction, b: Transaction): boolean {
