@@ -66,6 +66,14 @@ export class Backlog<Item, Content> {
     this.wake();
   }
 
+  /** Ahead of what is not packed yet. */
+  putPacked(batches: readonly Batch<Content>[]): void {
+    if (this.#closed.signal.aborted) return;
+    this.#handed += batches.reduce((sum, { items }) => sum + items, 0);
+    this.#batches.push(...batches);
+    this.wake();
+  }
+
   /** Sends what there is, from the end of this turn of the event loop on: what is put in it leaves together. */
   wake(): void {
     if (this.#awake || this.#closed.signal.aborted) return;

@@ -64,7 +64,7 @@ export class Deliveries implements Service {
       runtime,
     );
     this.#redis.on('ready', () => {
-      this.#outbox.wake();
+      this.#outbox.repeat();
       this.view.news.wake();
     });
   }
@@ -132,11 +132,16 @@ export class Deliveries implements Service {
   }
 
   /**
-   * What {@link writeMarker} wrote; null when Redis has lost its data since (or never had any).
+   * What {@link writeMarker} wrote; null when Redis has lost its data since (or never had any), and what it took lately is then
+   * sent again.
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
   readMarker(): Promise<string | null> {
-    return this.#ask(() => this.#redis.get(this.#key('marker')));
+    return this.#ask(async () => {
+      const marker = await this.#redis.get(this.#key('marker'));
+      if (marker === null) this.#outbox.repeat();
+      return marker;
+    });
   }
 
   /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */

@@ -169,7 +169,11 @@ describe('the logs of several servers are one history', () => {
 
   test('with a tail upon which nothing follows where its znodes stood so in the end, and without any other', () => {
     const tail = set(1, 4, 3);
-    const logs = [[a, b, c, tail], [a, b, c], [a, b, c]] as const;
+    const logs = [
+      [a, b, c, tail],
+      [a, b, c],
+      [a, b, c],
+    ] as const;
     expect(merged(...logs).left).toEqual([tail.zxid]);
     expect(mergedUpTo(2, ...logs).left).toEqual([tail.zxid]);
     expect(mergedUpTo(3, ...logs).left).toEqual([]);
