@@ -72,8 +72,9 @@ export class Envelope {
     const now = this.#runtime.clock.now();
     const due = delayMs > 0 ? (Math.ceil(now + delayMs) as EpochMs) : null;
     const queue = this.#queue.name as Name;
-    const parcel = newParcel({ queue, ids, priority: this.#cargo.priority, due }, this.#runtime.random);
-    const { name, data, opts } = jobOf(parcel, now, due === null);
+    const { priority } = this.#cargo;
+    const content = { queue, ids, priority, due, inFront: due === null };
+    const { name, data, opts } = jobOf(newParcel(content, this.#runtime.random), now);
     await this.#queue.add(name, data, opts);
   }
 

@@ -13,6 +13,8 @@ export type Parcel = {
   readonly priority: number;
   /** Null: at once. */
   readonly due: EpochMs | null;
+  /** Ahead of the others of the most urgent priority; BullMQ has no such place within a lower one. */
+  readonly inFront: boolean;
 };
 
 /** A job's `data`. */
@@ -20,19 +22,23 @@ export type Cargo = { readonly ids: readonly TaskId[]; readonly priority: number
 
 export type ParcelJob = { readonly name: string; readonly data: Cargo; readonly opts: BulkJobOptions };
 
-/** One parcel per (queue, priority, due) and fifty ids; an id given twice in a group travels once. */
+/** One parcel per (queue, priority, due) and fifty ids, in front if one of them is; an id given twice in a group travels once. */
 export function pack(hints: readonly Hint[], now: EpochMs, random: Random): Parcel[] {
-  const groups = new Map<string, { first: Hint; due: EpochMs | null; ids: Set<TaskId> }>();
+  const groups = new Map<string, { first: Hint; due: EpochMs | null; ids: Set<TaskId>; inFront: boolean }>();
   for (const hint of hints) {
     const due = hint.notBefore !== null && hint.notBefore > now ? hint.notBefore : null;
     const key = `${hint.queue} ${hint.priority} ${due}`;
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { first: hint, due, ids: new Set([hint.id]) });
-    else group.ids.add(hint.id);
+    const inFront = hint.inFront ?? false;
+    if (group === undefined) groups.set(key, { first: hint, due, ids: new Set([hint.id]), inFront });
+    else {
+      group.ids.add(hint.id);
+      group.inFront ||= inFront;
+    }
   }
-  return [...groups.values()].flatMap(({ first, due, ids }) =>
+  return [...groups.values()].flatMap(({ first: { queue, priority }, due, ids, inFront }) =>
     slices([...ids], limits.envelopeTasksMax).map((part) =>
-      newParcel({ queue: first.queue, ids: part, priority: first.priority, due }, random),
+      newParcel({ queue, ids: part, priority, due, inFront }, random),
     ),
   );
 }
@@ -44,9 +50,8 @@ export function newParcel(content: Omit<Parcel, 'jobId'>, random: Random): Parce
   return { jobId: `${first}~${random.nonce().slice(0, 8)}`, ...content };
 }
 
-/** `inFront`: ahead of the others of the most urgent priority; BullMQ has no such place within a lower one. */
-export function jobOf(parcel: Parcel, now: EpochMs, inFront = false): ParcelJob {
-  const { ids, priority } = parcel;
+export function jobOf(parcel: Parcel, now: EpochMs): ParcelJob {
+  const { ids, priority, inFront } = parcel;
   return {
     name: ids[0] ?? '',
     data: { ids, priority },

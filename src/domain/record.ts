@@ -134,7 +134,11 @@ function parseJson(data: Buffer): unknown {
 }
 
 /** What a delivery needs to know of a task: that it is due, where and when. It decides nothing (P6). */
-export type Hint = Pick<TaskRecord, 'id' | 'queue' | 'priority'> & { readonly notBefore: EpochMs | null };
+export type Hint = Pick<TaskRecord, 'id' | 'queue' | 'priority'> & {
+  readonly notBefore: EpochMs | null;
+  /** Ahead of what waits already: it was taken once, and not by its own fault given up. */
+  readonly inFront?: true;
+};
 
 export function hintOf(record: TaskRecord): Hint {
   return {

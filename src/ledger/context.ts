@@ -73,8 +73,8 @@ function unreadable(ctx: LedgerContext, id: TaskId, error: unknown): null {
 }
 
 /** Hints at what a move left to be done by someone: a task to run, or one whose outcome is to be verified. */
-export function hintAt(ctx: LedgerContext, record: TaskRecord): void {
-  if (wantsDelivery(record)) ctx.deliver([hintOf(record)]);
+export function hintAt(ctx: LedgerContext, record: TaskRecord, place: Pick<Hint, 'inFront'> = {}): void {
+  if (wantsDelivery(record)) ctx.deliver([{ ...hintOf(record), ...place }]);
 }
 
 /** Whether somebody must be told of the record for it to go on. */

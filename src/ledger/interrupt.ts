@@ -26,12 +26,12 @@ export async function interrupt(
   const outcome = await move(ctx, id, { kind: 'interrupted', at, claim: ref }, { until, guard, ...read });
   switch (outcome.kind) {
     case 'moved':
-      hintAt(ctx, outcome.held.record);
+      hintAt(ctx, outcome.held.record, { inFront: true });
       return 'interrupted';
     case 'refused':
       // It failed and waits for its next attempt; the delivery for it may have died with its worker.
       if (outcome.record?.state !== 'waiting') return 'movedOn';
-      hintAt(ctx, outcome.record);
+      hintAt(ctx, outcome.record, { inFront: true });
       return 'delivered';
     case 'unavailable':
       return 'unavailable';

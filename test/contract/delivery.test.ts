@@ -119,6 +119,15 @@ describe('sending', () => {
     expect((await take(await worker())).ids).toEqual(['a', 'b']);
   });
 
+  test('what is to be in front comes before what was waiting', async () => {
+    const { deliveries, worker } = await fleet();
+    deliveries.deliver([hint('first')]);
+    await deliveries.flush();
+    deliveries.deliver([hint('second', { inFront: true })]);
+    await deliveries.flush();
+    expect(await takeAll(await worker(), ['first', 'second'])).toEqual([['second'], ['first']]);
+  });
+
   test('the more urgent priority comes first, whatever was sent first', async () => {
     const { deliveries, worker } = await fleet();
     for (const priority of [7, 0, 1_000, 3]) {

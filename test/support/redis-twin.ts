@@ -237,7 +237,11 @@ export class RedisTwin {
       giveBack: async (ids, delayMs) => {
         const due = delayMs > 0 ? ((clock.now() + delayMs) as EpochMs) : null;
         const { queue, priority } = parcel;
-        if (ids.length > 0) this.#put(newParcel({ queue, ids, priority, due }, random), { clock, random });
+        if (ids.length > 0)
+          this.#put(newParcel({ queue, ids, priority, due, inFront: due === null }, random), {
+            clock,
+            random,
+          });
         await end();
       },
     };

@@ -7,7 +7,14 @@ import { limits, type Name, type TaskId } from '../../src/domain/index.js';
 import { ManualClock } from '../support/manual-clock.js';
 
 function parcel(n: number): Parcel {
-  return { jobId: `p${n}`, queue: 'mail' as Name, ids: [`t${n}` as TaskId], priority: 0, due: null };
+  return {
+    jobId: `p${n}`,
+    queue: 'mail' as Name,
+    ids: [`t${n}` as TaskId],
+    priority: 0,
+    due: null,
+    inFront: false,
+  };
 }
 
 test('parcels of the last ten seconds, and one that was sent again is no younger', async () => {
