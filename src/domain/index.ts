@@ -1,4 +1,5 @@
 export type { Brand, EpochMs, MonotonicMs } from './brand.js';
+export { decodeRecord, encodeRecord } from './encoding.js';
 export { ClaimkeeperError, type ErrorCode, errorRegistry, NonRetryable, RetryAfter } from './errors.js';
 export type { FleetMember } from './fleet.js';
 export {
@@ -47,8 +48,6 @@ export {
   type AttemptEntry,
   type AttemptError,
   type ClaimRef,
-  decodeRecord,
-  encodeRecord,
   type Held,
   type Hint,
   hintOf,

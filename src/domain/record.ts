@@ -1,13 +1,12 @@
-// record.ts: the task's entry in the ledger: the truth about it. Owns the record's shape and its encoding as JSON; how
-// it may move is transitions.ts.
+// record.ts: the task's entry in the ledger: the truth about it. Owns the record's shape; how it is written is
+// encoding.ts, how it may move is transitions.ts.
 
 import type { EpochMs } from './brand.js';
-import { ClaimkeeperError } from './errors.js';
 import type { Name, Nonce, TaskId, WorkerId } from './ids.js';
 import { limits } from './limits.js';
 import type { Json, Policy, PolicyOverride, Submission } from './task.js';
 
-export const recordFormat = 1;
+export const recordFormat = 2;
 
 export const states = ['waiting', 'running', 'completed', 'failed', 'cancelled', 'uncertain'] as const;
 export type State = (typeof states)[number];
@@ -91,27 +90,6 @@ export function newRecord(task: Submission, nonce: Nonce, now: EpochMs): TaskRec
   };
 }
 
-export function encodeRecord(record: TaskRecord): Buffer {
-  return Buffer.from(JSON.stringify(record));
-}
-
-/** @throws ClaimkeeperError `RECORD_UNREADABLE` for another format or anything that is not a record. */
-export function decodeRecord(data: Buffer, path: string): TaskRecord {
-  const record = parseJson(data) as Partial<TaskRecord> | null;
-  if (
-    record === null ||
-    typeof record !== 'object' ||
-    record.v !== recordFormat ||
-    !states.includes(record.state as State)
-  ) {
-    throw new ClaimkeeperError(
-      'RECORD_UNREADABLE',
-      `${path} holds no record of format ${recordFormat}: upgrade this process, or look at the znode`,
-    );
-  }
-  return record as TaskRecord;
-}
-
 /** A handler's return value as the record keeps it: JSON within the cap, else its size alone. Never refuses. */
 export function resultOf(value: unknown): Result {
   let text: string | undefined;
@@ -123,14 +101,6 @@ export function resultOf(value: unknown): Result {
   if (text === undefined) return { value: null };
   const bytes = Buffer.byteLength(text);
   return bytes > limits.resultBytesMax ? { omittedBytes: bytes } : { value: JSON.parse(text) as Json };
-}
-
-function parseJson(data: Buffer): unknown {
-  try {
-    return JSON.parse(data.toString());
-  } catch {
-    return null;
-  }
 }
 
 /** What a delivery needs to know of a task: that it is due, where and when. It decides nothing (P6). */

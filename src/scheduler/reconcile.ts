@@ -8,6 +8,7 @@
 import type { WriteOp } from '../coordination/index.js';
 import {
   type EpochMs,
+  encodeRecord,
   type Held,
   type Hint,
   hintOf,
@@ -177,7 +178,7 @@ async function retire(
   const now = ctx.runtime.clock.now();
   const expired = helds.filter(({ record }) => isExpired(record, dedupWindowMs, now));
   if (expired.length === 0) return 0;
-  const entries = expired.map(({ record }) => ({ id: record.id, json: JSON.stringify(record) }));
+  const entries = expired.map(({ record }) => ({ id: record.id, json: encodeRecord(record).toString() }));
   await deliveries.putHistory(entries, historyMs);
   return removeExpired(ctx, expired, guard());
 }

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../../infra/local-server.js';
 import { openSession, type Session } from '../../src/coordination/index.js';
+import { decodeRecord, type TaskRecord } from '../../src/domain/index.js';
 import { silentLogger, systemClock, systemRandom } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
 import { handlerMsMax, type Oddity, timeoutMs } from './behaviour.js';
@@ -21,7 +22,7 @@ export type Aftermath = {
   readonly leftOver: readonly string[];
 };
 
-type Entry = LedgerLine & { readonly record: { readonly id: string; readonly state: string } };
+type Entry = LedgerLine & { readonly record: TaskRecord };
 
 const readsAtOnce = 64;
 const lookAgainMs = 200;
@@ -48,11 +49,13 @@ export class Reader {
       const nodes = await Promise.all(
         paths.slice(from, from + readsAtOnce).map((path) => this.#session.read(path)),
       );
-      for (const node of nodes) {
-        if (node === null) continue;
-        const record = JSON.parse(node.data.toString()) as Entry['record'];
-        entries.push({ version: node.stat.version, record });
-      }
+      nodes.forEach((node, i) => {
+        if (node === null) return;
+        entries.push({
+          version: node.stat.version,
+          record: decodeRecord(node.data, paths[from + i] as string),
+        });
+      });
     }
     return entries;
   }

@@ -20,6 +20,7 @@ import {
   parseListing,
   parseSubmission,
   type RecordEvent,
+  recordFormat,
   resolvePolicy,
   type State,
   states,
@@ -57,7 +58,7 @@ async function view(): Promise<ReadModel> {
 
 function record(id: string, more: Partial<TaskRecord> = {}): TaskRecord {
   return {
-    v: 1,
+    v: recordFormat,
     id: id as TaskId,
     type: 'mail' as Name,
     queue: 'default' as Name,

@@ -263,7 +263,7 @@ export class Stage {
   /** What the history has of the task. */
   async past(): Promise<TaskRecord | null> {
     const json = await this.#grounds.deliveries.getHistory(this.id);
-    return json === null ? null : (JSON.parse(json) as TaskRecord);
+    return json === null ? null : decodeRecord(Buffer.from(json), recordPath(this.id));
   }
 
   /** Resolves with the record once it is in `state`. */

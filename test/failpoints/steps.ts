@@ -36,8 +36,8 @@ function multi(...wanted: readonly Op[]): (asked: ZooKeeperRequest) => boolean {
 
 const sets =
   (stage: Stage, state: TaskRecord['state']): Op =>
-  ({ kind, path, json }) =>
-    kind === 'set' && path === recordPath(stage.id) && json.state === state;
+  (op) =>
+    op.kind === 'set' && op.path === recordPath(stage.id) && op.state === state;
 
 const at =
   (wanted: ZooKeeperOp['kind'], pattern: RegExp): Op =>
@@ -340,8 +340,7 @@ export const steps = {
         stage,
         multi(
           term,
-          ({ kind, path, json }) =>
-            kind === 'set' && path === recordPath(stage.id) && json.state !== 'running',
+          ({ kind, path, state }) => kind === 'set' && path === recordPath(stage.id) && state !== 'running',
         ),
       ),
     ),

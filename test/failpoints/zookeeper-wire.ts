@@ -1,13 +1,14 @@
 // zookeeper-wire.ts: what a client asks of ZooKeeper, read off the wire: enough of its protocol to know one of the product's
 // requests from another.
 
+import { decodeRecord, type State } from '../../src/domain/index.js';
 import type { Wire } from './tap.js';
 
 export type ZooKeeperOp = {
   readonly kind: 'create' | 'delete' | 'set' | 'check';
   readonly path: string;
-  /** The data as JSON, where it is that. */
-  readonly json: { readonly [key: string]: unknown };
+  /** Of the record that it writes; null: it writes none. */
+  readonly state: State | null;
 };
 
 export type ZooKeeperRequest =
@@ -114,7 +115,7 @@ class Reader {
       const data = kind === 'create' || kind === 'set' ? this.#bytes() : null;
       if (kind === 'create') this.#skipAccessList();
       this.#at += 4; // The flags of a create, the version of the others.
-      ops.push({ kind, path, json: jsonOf(data) });
+      ops.push({ kind, path, state: stateIn(data, path) });
     }
   }
 
@@ -143,11 +144,6 @@ class Reader {
   }
 }
 
-function jsonOf(data: Buffer | null): ZooKeeperOp['json'] {
-  try {
-    const value: unknown = JSON.parse(data?.toString() ?? '');
-    return typeof value === 'object' && value !== null ? { ...value } : {};
-  } catch {
-    return {}; // No JSON: a candidate's name.
-  }
+function stateIn(data: Buffer | null, path: string): State | null {
+  return data !== null && path.startsWith('/tasks/') ? decodeRecord(data, path).state : null;
 }

@@ -11,6 +11,7 @@ import {
   type WriteOutcome,
 } from '../../src/coordination/index.js';
 import {
+  decodeRecord,
   type Hint,
   type Json,
   parseSubmission,
@@ -69,11 +70,10 @@ export class FaultyCommits extends Commits {
 /** Whether a transaction leaves a record of `state`. */
 export function moves(state: TaskRecord['state']): (ops: readonly WriteOp[]) => boolean {
   return (ops) =>
-    ops.some((op) => op.kind === 'set' && op.path.startsWith('/tasks/') && stateIn(op.data) === state);
-}
-
-function stateIn(data: Buffer): unknown {
-  return (JSON.parse(data.toString()) as Partial<TaskRecord>).state;
+    ops.some(
+      (op) =>
+        op.kind === 'set' && op.path.startsWith('/tasks/') && decodeRecord(op.data, op.path).state === state,
+    );
 }
 
 /** Deliveries without Redis: each hint becomes one when it is due, and goes to whoever takes first. */
