@@ -1,6 +1,7 @@
 // invariants.ts: what must be true of every story. Pure: a story in, what was checked and what was violated out. The record's
 // moves are judged twice: by the product's table, and by what must have been true around each (who, when, under which claim).
 
+import { isDeepStrictEqual } from 'node:util';
 import {
   type EpochMs,
   nextTicks,
@@ -511,7 +512,7 @@ function ledgerIsLog({ ledger, records, changes }: Story, tally: Tally): void {
     const same =
       held === undefined
         ? version === null
-        : held.version === version && JSON.stringify(held.record) === JSON.stringify(records.get(id));
+        : held.version === version && isDeepStrictEqual(held.record, records.get(id));
     tally.check(
       same,
       () =>
