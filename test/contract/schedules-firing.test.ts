@@ -3,7 +3,14 @@
 
 import { afterEach, expect, test } from 'vitest';
 import { type Leadership, MemoryEnsemble, type Session, type WriteOp } from '../../src/coordination/index.js';
-import type { Hint, ScheduleInput, Submission, TaskId, TaskRecord } from '../../src/domain/index.js';
+import {
+  encodeRecord,
+  type Hint,
+  type ScheduleInput,
+  type Submission,
+  type TaskId,
+  type TaskRecord,
+} from '../../src/domain/index.js';
 import { accept, leaderPath, recordPath, schedulePath, schedulesPath, walk } from '../../src/ledger/index.js';
 import { silentLogger } from '../../src/runtime/index.js';
 import { Firing } from '../../src/scheduler/firing.js';
@@ -120,7 +127,7 @@ class Stage {
     const { finishedAt: _, ...record } = await recordOf(this.desk, id);
     const over = ['completed', 'failed', 'cancelled'].includes(state);
     const next = { ...record, state, ...(over ? { finishedAt: this.wall.now() } : {}) };
-    const data = Buffer.from(JSON.stringify(next));
+    const data = encodeRecord(next);
     await this.desk.ctx.session.write([{ kind: 'set', path: recordPath(id), data, version: null }]);
   }
 }
