@@ -35,7 +35,7 @@ export type FaultyNetwork = {
   cut(): void;
   /** While on: new connections are refused; those there are stay. */
   refuse(on: boolean): Promise<void>;
-  /** Connections there are now. */
+  /** Connections that clients have now; a server may be about to learn that one has ended. */
   connections(): number;
   /** Closes everything at once. */
   stop(): Promise<void>;
@@ -119,7 +119,7 @@ class FaultProxy implements FaultyNetwork {
   }
 
   connections(): number {
-    return this.#links.size;
+    return [...this.#links].filter(({ client }) => !client.destroyed).length;
   }
 
   async refuse(on: boolean): Promise<void> {
