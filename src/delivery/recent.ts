@@ -25,7 +25,7 @@ export class RecentParcels {
     this.#forget();
   }
 
-  /** Of the last ten seconds, up to `limits.deliveryParcelsRepeated`, the newest. */
+  /** Of the last ten seconds, up to `limits.deliveryParcelsKept`, the newest. */
   parcels(): readonly Parcel[] {
     this.#forget();
     return [...this.#sent.values()].map(({ parcel }) => parcel);
@@ -34,7 +34,7 @@ export class RecentParcels {
   #forget(): void {
     const since = this.#clock.monotonic() - keptMs;
     for (const [jobId, { at }] of this.#sent) {
-      if (at >= since && this.#sent.size <= limits.deliveryParcelsRepeated) break;
+      if (at >= since && this.#sent.size <= limits.deliveryParcelsKept) break;
       this.#sent.delete(jobId);
     }
   }

@@ -54,7 +54,7 @@ export const limits = {
   /** Deliveries that wait in a process while Redis is away; the oldest beyond are dropped, and repeated by the reconciler. */
   deliveryBufferMax: 100_000,
   /** Envelopes sent within the last seconds, kept by a process to be sent again where Redis may have forgotten them. */
-  deliveryParcelsRepeated: 2_000,
+  deliveryParcelsKept: 2_000,
   /** Envelopes in one round trip to Redis. */
   deliveryParcelsPerSend: 500,
   /** Tasks in one page of a list, and those looked at for it: a page may be short. */

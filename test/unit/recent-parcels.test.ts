@@ -32,7 +32,7 @@ test('parcels of the last ten seconds, and one that was sent again is no younger
 
 test('the newest, where there are too many', () => {
   const recent = new RecentParcels(new ManualClock());
-  const all = Array.from({ length: limits.deliveryParcelsRepeated + 5 }, (_, n) => parcel(n));
+  const all = Array.from({ length: limits.deliveryParcelsKept + 5 }, (_, n) => parcel(n));
   recent.note(all);
   expect(recent.parcels()).toEqual(all.slice(5));
 });
