@@ -15,7 +15,26 @@ const stepsPerTurn = 5_000;
 /** Cheaper than `queueMicrotask`, which keeps the context of whoever asks. */
 const settled = Promise.resolve();
 
-type Due = { readonly at: number; readonly order: number; readonly fn: () => void; cancelled: boolean };
+class Due implements Timer {
+  readonly at: number;
+  readonly order: number;
+  readonly fn: () => void;
+  cancelled = false;
+
+  constructor(at: number, order: number, fn: () => void) {
+    this.at = at;
+    this.order = order;
+    this.fn = fn;
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+  }
+
+  isBefore({ at, order }: Due): boolean {
+    return this.at < at || (this.at === at && this.order < order);
+  }
+}
 
 export class ManualClock implements Clock {
   readonly #epoch: number;
@@ -43,15 +62,11 @@ export class ManualClock implements Clock {
   }
 
   after(delayMs: number, fn: () => void): Timer {
-    const due: Due = { at: this.#elapsedMs + Math.max(0, delayMs), order: this.#order, fn, cancelled: false };
+    const due = new Due(this.#elapsedMs + Math.max(0, delayMs), this.#order, fn);
     this.#order += 1;
     this.#push(due);
     if (delayMs <= 0) this.#askTurn();
-    return {
-      cancel: () => {
-        due.cancelled = true;
-      },
-    };
+    return due;
   }
 
   atEndOfTurn(fn: () => void): void {
@@ -153,37 +168,30 @@ export class ManualClock implements Clock {
 
   #push(due: Due): void {
     const heap = this.#heap;
-    let at = heap.push(due) - 1;
+    let at = heap.length;
     while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!this.#swapIfEarlier(at, parent)) return;
-      at = parent;
+      const above = (at - 1) >> 1;
+      const parent = heap[above] as Due;
+      if (!due.isBefore(parent)) break;
+      heap[at] = parent;
+      at = above;
     }
+    heap[at] = due;
   }
 
   #pop(): void {
     const heap = this.#heap;
     const last = heap.pop();
     if (last === undefined || heap.length === 0) return;
-    heap[0] = last;
-    for (let at = 0; ; ) {
-      const left = 2 * at + 1;
-      const right = left + 1;
-      const child = right < heap.length && this.#earlier(right, left) ? right : left;
-      if (child >= heap.length || !this.#swapIfEarlier(child, at)) return;
-      at = child;
+    let at = 0;
+    for (let below = 1; below < heap.length; below = 2 * at + 1) {
+      const right = below + 1;
+      if (right < heap.length && (heap[right] as Due).isBefore(heap[below] as Due)) below = right;
+      const child = heap[below] as Due;
+      if (!child.isBefore(last)) break;
+      heap[at] = child;
+      at = below;
     }
-  }
-
-  #swapIfEarlier(child: number, parent: number): boolean {
-    if (!this.#earlier(child, parent)) return false;
-    const heap = this.#heap;
-    [heap[child], heap[parent]] = [heap[parent] as Due, heap[child] as Due];
-    return true;
-  }
-
-  #earlier(a: number, b: number): boolean {
-    const [x, y] = [this.#heap[a] as Due, this.#heap[b] as Due];
-    return x.at < y.at || (x.at === y.at && x.order < y.order);
+    heap[at] = last;
   }
 }
