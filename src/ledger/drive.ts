@@ -12,7 +12,8 @@ export const again = Symbol('again');
 
 const pace = { attempts: Number.POSITIVE_INFINITY, delayMsMin: 20, delayMsMax: 1_000, factor: 2 };
 
-class NotYet extends Error {}
+/** One for all: an error of its own for each try would cost a stack that nobody reads. */
+const notYet = new Error('not yet');
 
 /** Takes `step` until it returns a value; `null` when `until` came first. ZooKeeper being away is a reason to go on. */
 export async function drive<T>(
@@ -38,19 +39,19 @@ export async function drive<T>(
     return await pRetry(() => once(step), {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: 0, // The pause is ours, by the injected clock.
-      shouldRetry: ({ error }) => error instanceof NotYet && !over(),
+      shouldRetry: ({ error }) => error === notYet && !over(),
       onFailedAttempt: ({ error, attemptNumber }) =>
-        error instanceof NotYet ? pause(attemptNumber + 1) : undefined,
+        error === notYet ? pause(attemptNumber + 1) : undefined,
     });
   } catch (error) {
-    if (error instanceof NotYet) return null;
+    if (error === notYet) return null;
     throw error;
   }
 }
 
 async function once<T>(step: () => Promise<T | typeof again>): Promise<T> {
   const value = await tried(step);
-  if (value === again) throw new NotYet();
+  if (value === again) throw notYet;
   return value;
 }
 
