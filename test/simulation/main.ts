@@ -20,12 +20,12 @@ import { told } from './trouble.js';
 
 /** Seeds handed out at once: a second or so. */
 const seedsPerChunk = 100;
-/** A process is a fresh one after so many chunks: what V8 makes of the code is good by then, and nothing piles up. */
-const chunksPerProcess = 200;
+/** A process is a fresh one after so many chunks: what V8 makes of the code is good long before, and nothing piles up. */
+const chunksPerProcess = 300;
 const progressEveryMs = 5_000;
 const transcriptLines = 80;
-/** A young generation that a history's garbage fits in, and code that is compiled at once. */
-const childFlags = ['--max-semi-space-size=32', '--always-sparkplug'];
+/** A young generation that a history's garbage fits in, one thread to collect it (the cores are taken), code compiled at once. */
+const childFlags = ['--max-semi-space-size=32', '--always-sparkplug', '--single-threaded-gc'];
 
 type Options = {
   readonly seeds: number;
