@@ -26,11 +26,11 @@ export type Stamp = string;
 /** What the script is to do with a line; see read-model-script.ts. */
 export type Word = {
   readonly how: 'told' | 'passed' | 'found' | 'gone' | 'instead';
-  readonly bucket: string;
   readonly id: TaskId;
+  /** With `gone`, its stamp is enough. */
   readonly line: string;
   /** With `instead`: of the line that is to be replaced. */
-  readonly instead: Stamp;
+  readonly instead: Stamp | null;
 };
 
 const acceptedDigits = 15;
@@ -55,27 +55,24 @@ export function toldWord({ record, version, gone }: News): Word {
   return wordOf({ record, version }, gone === true ? 'gone' : 'told');
 }
 
-export function wordOf(held: Held, how: Word['how'], instead: Stamp = ''): Word {
-  const { id } = held.record;
-  return { how, bucket: bucketOf(id), id, line: lineOf(held), instead };
+export function wordOf(held: Held, how: Word['how'], instead: Stamp | null = null): Word {
+  return { how, id: held.record.id, line: lineOf(held), instead };
+}
+
+/** As the script takes it. */
+export function argumentsOf({ how, id, line, instead }: Word): [order: string, line: string] {
+  return [`${how} ${instead ?? none} ${bucketOf(id)} ${id}`, line];
 }
 
 export function lineOf({ record, version }: Held): string {
   const { state, queue, type, errorCode, attempt, startedAt, finishedAt, replays, worker, acceptedAt } =
     summaryOf(record);
-  return [
-    `${String(acceptedAt).padStart(acceptedDigits, '0')}.${String(version).padStart(versionDigits, '0')}`,
-    state,
-    queue,
-    type,
-    errorCode !== null && errorCodePattern.test(errorCode) ? errorCode : none,
-    state === 'waiting' ? dueSince(record) : none,
-    attempt,
-    startedAt ?? none,
-    finishedAt ?? none,
-    replays,
-    worker ?? none,
-  ].join(' ');
+  const accepted = String(acceptedAt).padStart(acceptedDigits, '0');
+  const stamp = `${accepted}.${String(version).padStart(versionDigits, '0')}`;
+  const code = errorCode !== null && errorCodePattern.test(errorCode) ? errorCode : none;
+  const due = state === 'waiting' ? dueSince(record) : none;
+  const times = `${startedAt ?? none} ${finishedAt ?? none}`;
+  return `${stamp} ${state} ${queue} ${type} ${code} ${due} ${attempt} ${times} ${replays} ${worker ?? none}`;
 }
 
 /** Null: it is no line of this version. */

@@ -8,84 +8,85 @@
 //   @queues                 queues that have tasks
 //   @events                 stream of changes of state
 
-/** `KEYS[1]`: what every key begins with. `ARGV[1]`: events kept; then five arguments per word: how, bucket, id, line, instead. */
+/** `KEYS[1]`: what every key begins with. `ARGV[1]`: events kept; then two arguments per word: what is to be done with which task, and its line (line.ts). */
 export const readModelScript = `
 local prefix = KEYS[1]
-local kept = ARGV[1]
 local states = { 'waiting', 'running', 'completed', 'failed', 'cancelled', 'uncertain' }
-
-local function read(id, line)
-  local accepted, state, queue, kind, code, due, attempt =
-    string.match(line, '^(%d+)%.%d+ (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
-  if not accepted then return nil end
-  return {
-    id = id, member = accepted .. ':' .. id, state = state, queue = queue,
-    kind = kind, code = code, due = due, attempt = attempt,
-  }
-end
 
 -- What becomes of the indexes, written at the end with one command per index: by key, then by member, its score; false: it leaves.
 local indexes = {}
-local function put(key, member, score)
-  local members = indexes[key]
-  if not members then
-    members = {}
-    indexes[key] = members
+local function index(name)
+  local key = prefix .. name
+  local members = indexes[key] or {}
+  indexes[key] = members
+  return members
+end
+
+local tasks = index('tasks')
+
+-- The indexes of a state, queue, type and error code: most words of a call share a few of these.
+local places = {}
+local function placeOf(words)
+  local place = places[words]
+  if not place then
+    local state, queue, kind, code = string.match(words, '(%S+) (%S+) (%S+) (%S+)')
+    place = {
+      state = state, queue = queue, byState = index('in:' .. queue .. ':' .. state), byType = index('type:' .. kind),
+      byCode = code ~= '-' and index('error:' .. code) or nil, byDue = index('due:' .. queue),
+    }
+    places[words] = place
   end
-  members[member] = score
+  return place
 end
 
-local function putState(task, score)
-  put(prefix .. 'in:' .. task.queue .. ':' .. task.state, task.member, score)
-end
-
-local function putCode(task, score)
-  if task.code ~= '-' then put(prefix .. 'error:' .. task.code, task.member, score) end
-end
-
-local function putDue(task, score)
-  if task.due ~= '-' then put(prefix .. 'due:' .. task.queue, task.id, score) end
+local function read(id, line)
+  local accepted, words, due, attempt = string.match(line, '^(%d+)%.%d+ (%S+ %S+ %S+ %S+) (%S+) (%S+)')
+  if not accepted then return nil end
+  return { id = id, member = accepted .. ':' .. id, place = placeOf(words), due = due, attempt = attempt }
 end
 
 -- Queues that may have become empty.
 local left = {}
 
-local function unindex(task)
-  put(prefix .. 'tasks', task.member, false)
-  put(prefix .. 'type:' .. task.kind, task.member, false)
-  putState(task, false)
-  putCode(task, false)
-  putDue(task, false)
-  left[task.queue] = true
+local function leave(task)
+  local place, member = task.place, task.member
+  tasks[member] = false
+  place.byType[member] = false
+  place.byState[member] = false
+  if place.byCode then place.byCode[member] = false end
+  if task.due ~= '-' then place.byDue[task.id] = false end
+  left[place.queue] = true
 end
 
-local function index(task)
-  put(prefix .. 'tasks', task.member, 0)
-  put(prefix .. 'type:' .. task.kind, task.member, 0)
-  putState(task, 0)
-  putCode(task, 0)
-  putDue(task, task.due)
-  redis.call('SADD', prefix .. 'queues', task.queue)
+local entered = {}
+
+local function enter(task)
+  local place, member = task.place, task.member
+  tasks[member] = '0'
+  place.byType[member] = '0'
+  place.byState[member] = '0'
+  if place.byCode then place.byCode[member] = '0' end
+  if task.due ~= '-' then place.byDue[task.id] = task.due end
+  entered[place.queue] = true
 end
 
 -- A task that moves keeps most of its places.
-local function reindex(old, task)
-  if not old then return index(task) end
-  if old.member ~= task.member or old.queue ~= task.queue or old.kind ~= task.kind then
-    unindex(old)
-    return index(task)
+local function move(old, task)
+  local from, to, member = old.place, task.place, task.member
+  if old.member ~= member or from.queue ~= to.queue or from.byType ~= to.byType then
+    leave(old)
+    return enter(task)
   end
-  if old.state ~= task.state then
-    putState(old, false)
-    putState(task, 0)
+  if from.byState ~= to.byState then
+    from.byState[member] = false
+    to.byState[member] = '0'
   end
-  if old.code ~= task.code then
-    putCode(old, false)
-    putCode(task, 0)
+  if from.byCode ~= to.byCode then
+    if from.byCode then from.byCode[member] = false end
+    if to.byCode then to.byCode[member] = '0' end
   end
   if old.due ~= task.due then
-    putDue(old, false)
-    putDue(task, task.due)
+    to.byDue[task.id] = task.due ~= '-' and task.due
   end
 end
 
@@ -103,6 +104,7 @@ local function writeIndexes()
     if #added > 0 then redis.call('ZADD', key, unpack(added)) end
     if #removed > 0 then redis.call('ZREM', key, unpack(removed)) end
   end
+  for queue in pairs(entered) do redis.call('SADD', prefix .. 'queues', queue) end
   for queue in pairs(left) do
     local isEmpty = true
     for _, state in ipairs(states) do
@@ -112,46 +114,50 @@ local function writeIndexes()
   end
 end
 
+local events = prefix .. 'events'
 local function event(old, task, line)
   local from = '-'
   if old and old.member == task.member then
-    if old.state == task.state and old.attempt == task.attempt then return end
-    from = old.state
+    if old.place.state == task.place.state and old.attempt == task.attempt then return end
+    from = old.place.state
   end
-  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'id', task.id, 'from', from, 'line', line)
+  redis.call('XADD', events, '*', 'id', task.id, 'from', from, 'line', line)
 end
 
 local newer = {}
 -- Of words that were passed over in this call: what the next change came from.
 local passed = {}
-for at = 2, #ARGV, 5 do
-  local how, hash, id, line, instead = ARGV[at], prefix .. 'line:' .. ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+for at = 2, #ARGV, 2 do
+  local line = ARGV[at + 1]
+  local how, instead, bucket, id = string.match(ARGV[at], '^(%S+) (%S+) (%S+) (%S+)$')
+  local hash = prefix .. 'line:' .. bucket
   local was = redis.call('HGET', hash, id)
   -- A line of another form is as good as none: no index knows of it.
   local old = was and read(id, was)
-  local stamp, shown = string.sub(line, 1, 26), old and string.sub(was, 1, 26)
+  local stamp, stands = string.sub(line, 1, 26), old and string.sub(was, 1, 26)
   if how == 'gone' then
-    if not shown or shown <= stamp then
-      if old then unindex(old) end
+    if not stands or stands <= stamp then
+      if old then leave(old) end
       redis.call('HDEL', hash, id)
     end
   elseif how == 'passed' then
-    if not shown or shown < stamp then
+    if not stands or stands < stamp then
       local task = read(id, line)
       event(passed[id] or old, task, line)
       passed[id] = task
     end
-  elseif (how == 'instead' and shown == instead) or (how ~= 'instead' and (not shown or shown < stamp)) then
+  elseif (how == 'instead' and stands == instead) or (how ~= 'instead' and (not stands or stands < stamp)) then
     local task = read(id, line)
-    reindex(old, task)
+    if old then move(old, task) else enter(task) end
     redis.call('HSET', hash, id, line)
     -- A task that a pass over the ledger finds is no news of its own.
     if old or how == 'told' then event(passed[id] or old, task, line) end
-  elseif how == 'found' and shown > stamp then
+  elseif how == 'found' and stands > stamp then
     newer[#newer + 1] = id
-    newer[#newer + 1] = shown
+    newer[#newer + 1] = stands
   end
 end
 writeIndexes()
+redis.call('XTRIM', events, 'MAXLEN', '~', ARGV[1])
 return newer
 `;

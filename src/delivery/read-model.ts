@@ -21,7 +21,17 @@ import {
 import type { Runtime } from '../runtime/index.js';
 import { answersIn, type RedisAccess } from './access.js';
 import { EventLog } from './event-log.js';
-import { idOfMember, memberOf, type Stamp, stampOf, summaryIn, toldWord, type Word, wordOf } from './line.js';
+import {
+  argumentsOf,
+  idOfMember,
+  memberOf,
+  type Stamp,
+  stampOf,
+  summaryIn,
+  toldWord,
+  type Word,
+  wordOf,
+} from './line.js';
 import { NewsDesk } from './news.js';
 import { readModelScript } from './read-model-script.js';
 
@@ -184,21 +194,16 @@ export class ReadModel {
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
   async drop(entries: readonly Shown[]): Promise<void> {
-    const gone = (entry: Shown): Word => ({
-      how: 'gone',
-      bucket: bucketOf(entry.id),
-      id: entry.id,
-      line: entry.stamp,
-      instead: '',
-    });
+    const gone = ({ id, stamp }: Shown): Word => ({ how: 'gone', id, line: stamp, instead: null });
     await this.#write(entries.map(gone));
   }
 
   async #write(words: readonly Word[]): Promise<string[]> {
     if (words.length === 0) return [];
     const { redis, prefix } = this.#access;
-    const args = words.flatMap(({ how, bucket, id, line, instead }) => [how, bucket, id, line, instead]);
-    return this.#access.ask(() => redis.claimkeeperView(prefix, limits.eventsKept, ...args));
+    return this.#access.ask(() =>
+      redis.claimkeeperView(prefix, limits.eventsKept, ...words.flatMap(argumentsOf)),
+    );
   }
 
   /** The indexes that together hold every task that fits, and the fewest others. */
