@@ -96,10 +96,15 @@ export class ClaimsMonitor {
     }
   }
 
-  /** In ms, until the next grace is over; `Infinity`: none runs. */
+  /**
+   * In ms, until the next grace is over of a claim whose worker has no other, and may have died; `Infinity`: none runs. Of one
+   * that has others most claims that go have ended well: for their sake nobody looks sooner.
+   */
   dueInMs(): number {
     const now = this.#ctx.runtime.clock.monotonic();
-    return Math.min(...[...this.#gone.values()].map(({ since }) => since + this.#graceMs - now));
+    const alive = new Set([...this.#standing.values()].map(({ ref }) => ref.worker));
+    const urgent = [...this.#gone.values()].filter(({ ref }) => !alive.has(ref.worker));
+    return Math.min(...urgent.map(({ since }) => since + this.#graceMs - now));
   }
 
   /** A running record that no standing claim covers, found by a sweep: its grace begins now. */
