@@ -51,6 +51,12 @@ export function stampOf(line: string): Stamp {
   return line.slice(0, acceptedDigits + 1 + versionDigits);
 }
 
+/** Of the line that `held` is shown as. */
+export function stampFor({ record, version }: Held): Stamp {
+  const accepted = String(record.acceptedAt).padStart(acceptedDigits, '0');
+  return `${accepted}.${String(version).padStart(versionDigits, '0')}`;
+}
+
 export function toldWord({ record, version, gone }: News): Word {
   return wordOf({ record, version }, gone === true ? 'gone' : 'told');
 }
@@ -65,10 +71,9 @@ export function argumentsOf({ how, id, line, instead }: Word): [order: string, l
 }
 
 export function lineOf({ record, version }: Held): string {
-  const { state, queue, type, errorCode, attempt, startedAt, finishedAt, replays, worker, acceptedAt } =
+  const { state, queue, type, errorCode, attempt, startedAt, finishedAt, replays, worker } =
     summaryOf(record);
-  const accepted = String(acceptedAt).padStart(acceptedDigits, '0');
-  const stamp = `${accepted}.${String(version).padStart(versionDigits, '0')}`;
+  const stamp = stampFor({ record, version });
   const code = errorCode !== null && errorCodePattern.test(errorCode) ? errorCode : none;
   const due = state === 'waiting' ? dueSince(record) : none;
   const times = `${startedAt ?? none} ${finishedAt ?? none}`;

@@ -26,6 +26,7 @@ import {
   idOfMember,
   memberOf,
   type Stamp,
+  stampFor,
   stampOf,
   summaryIn,
   toldWord,
@@ -144,7 +145,10 @@ export class ReadModel {
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
   async show(held: readonly Held[]): Promise<readonly Shown[]> {
-    const found = await this.#write(held.map((each) => wordOf(each, 'found')));
+    const shown = await this.stampsOf(held.map(({ record }) => record.id));
+    // Most of them, in a pass: it costs a tenth of what the script does.
+    const others = held.filter((each, i) => shown[i]?.stamp !== stampFor(each));
+    const found = await this.#write(others.map((each) => wordOf(each, 'found')));
     const newer: Shown[] = [];
     for (let i = 0; i < found.length; i += 2)
       newer.push({ id: found[i] as TaskId, stamp: found[i + 1] as Stamp });
@@ -249,9 +253,20 @@ export class ReadModel {
 
   async #lines(ids: readonly TaskId[]): Promise<(string | null)[]> {
     if (ids.length === 0) return [];
+    const byBucket = new Map<string, TaskId[]>();
+    for (const id of ids) {
+      const bucket = bucketOf(id);
+      const others = byBucket.get(bucket);
+      if (others === undefined) byBucket.set(bucket, [id]);
+      else others.push(id);
+    }
     const asked = this.#access.redis.pipeline();
-    for (const id of ids) asked.hget(this.#key(`line:${bucketOf(id)}`), id);
-    return answersIn(await asked.exec()) as (string | null)[];
+    for (const [bucket, some] of byBucket) asked.hmget(this.#key(`line:${bucket}`), ...some);
+    const replies = answersIn(await asked.exec()) as (string | null)[][];
+    const lines = new Map(
+      [...byBucket.values()].flatMap((some, i) => some.map((id, n) => [id, replies[i]?.[n] ?? null])),
+    );
+    return ids.map((id) => lines.get(id) ?? null);
   }
 
   async #queues(): Promise<Name[]> {
