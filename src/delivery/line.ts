@@ -70,14 +70,23 @@ export function argumentsOf({ how, id, line, instead }: Word): [order: string, l
   return [`${how} ${instead ?? none} ${bucketOf(id)} ${id}`, line];
 }
 
-export function lineOf({ record, version }: Held): string {
+export function lineOf(held: Held): string {
+  const { record } = held;
   const { state, queue, type, errorCode, attempt, startedAt, finishedAt, replays, worker } =
     summaryOf(record);
-  const stamp = stampFor({ record, version });
-  const code = errorCode !== null && errorCodePattern.test(errorCode) ? errorCode : none;
-  const due = state === 'waiting' ? dueSince(record) : none;
-  const times = `${startedAt ?? none} ${finishedAt ?? none}`;
-  return `${stamp} ${state} ${queue} ${type} ${code} ${due} ${attempt} ${times} ${replays} ${worker ?? none}`;
+  return [
+    stampFor(held),
+    state,
+    queue,
+    type,
+    errorCode !== null && errorCodePattern.test(errorCode) ? errorCode : none,
+    state === 'waiting' ? dueSince(record) : none,
+    attempt,
+    startedAt ?? none,
+    finishedAt ?? none,
+    replays,
+    worker ?? none,
+  ].join(' ');
 }
 
 /** Null: it is no line of this version. */
