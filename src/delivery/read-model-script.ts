@@ -124,37 +124,50 @@ local function event(old, task, line)
   redis.call('XADD', events, '*', 'id', task.id, 'from', from, 'line', line)
 end
 
+-- What is shown of a task, as the words before have left it.
+local entries = {}
+local function entryOf(hash, id)
+  local entry = entries[id]
+  if not entry then
+    local line = redis.call('HGET', hash, id)
+    -- A line of another form is as good as none: no index knows of it.
+    local task = line and read(id, line) or nil
+    entry = { task = task, stamp = task and string.sub(line, 1, 26) }
+    entries[id] = entry
+  end
+  return entry
+end
+
 local newer = {}
--- Of words that were passed over in this call: what the next change came from.
-local passed = {}
 for at = 2, #ARGV, 2 do
   local line = ARGV[at + 1]
   local how, instead, bucket, id = string.match(ARGV[at], '^(%S+) (%S+) (%S+) (%S+)$')
   local hash = prefix .. 'line:' .. bucket
-  local was = redis.call('HGET', hash, id)
-  -- A line of another form is as good as none: no index knows of it.
-  local old = was and read(id, was)
-  local stamp, stands = string.sub(line, 1, 26), old and string.sub(was, 1, 26)
+  local entry = entryOf(hash, id)
+  local old, shown, stamp = entry.task, entry.stamp, string.sub(line, 1, 26)
   if how == 'gone' then
-    if not stands or stands <= stamp then
+    if not shown or shown <= stamp then
       if old then leave(old) end
       redis.call('HDEL', hash, id)
+      entry.task, entry.stamp = nil, nil
     end
   elseif how == 'passed' then
-    if not stands or stands < stamp then
+    if not shown or shown < stamp then
       local task = read(id, line)
-      event(passed[id] or old, task, line)
-      passed[id] = task
+      event(entry.passed or old, task, line)
+      -- What the next change comes from.
+      entry.passed = task
     end
-  elseif (how == 'instead' and stands == instead) or (how ~= 'instead' and (not stands or stands < stamp)) then
+  elseif (how == 'instead' and shown == instead) or (how ~= 'instead' and (not shown or shown < stamp)) then
     local task = read(id, line)
     if old then move(old, task) else enter(task) end
     redis.call('HSET', hash, id, line)
+    entry.task, entry.stamp = task, stamp
     -- A task that a pass over the ledger finds is no news of its own.
-    if old or how == 'told' then event(passed[id] or old, task, line) end
-  elseif how == 'found' and stands > stamp then
+    if old or how == 'told' then event(entry.passed or old, task, line) end
+  elseif how == 'found' and shown > stamp then
     newer[#newer + 1] = id
-    newer[#newer + 1] = stands
+    newer[#newer + 1] = shown
   end
 end
 writeIndexes()
