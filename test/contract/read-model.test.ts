@@ -189,6 +189,23 @@ describe('words', () => {
     expect((await model.queues(systemClock.now())).map(({ queue }) => queue)).toEqual(['default']);
   });
 
+  test('what is found, goes, and is found anew in one batch is shown as it stands in the end', async () => {
+    const model = await view();
+    const later = (t0 + 1) as EpochMs;
+    await model.show([held('a', 2, { state: 'failed' }), held('a', 3, { state: 'completed' }), held('a', 1)]);
+    expect(await countsOf(model)).toEqual({ completed: 1 });
+    await told(
+      model,
+      { ...held('a', 3, { state: 'completed' }), gone: true },
+      held('a', 0, { acceptedAt: later }),
+      { ...held('a', 3, { state: 'completed' }), gone: true },
+    );
+    expect((await list(model)).tasks).toMatchObject([{ state: 'waiting', acceptedAt: later }]);
+    expect(await countsOf(model)).toEqual({ waiting: 1 });
+    expect(await model.show([held('a', 5, { state: 'failed' })])).toMatchObject([{ id: 'a' }]);
+    expect(await model.show([held('a', 0, { acceptedAt: later })])).toEqual([]);
+  });
+
   test('what has left the ledger is in no list, count or index any more', async () => {
     const deliveries = await start();
     const model = deliveries.view;

@@ -199,6 +199,22 @@ describe.each([
     expect((await recordOf(party, id)).state).toBe('running');
   });
 
+  test('a claim that goes while its worker has others hurries nobody, and is dealt with all the same', async () => {
+    const worker = newWorker();
+    const [first, second] = [await submit(party, 'job'), await submit(party, 'job')];
+    const claims = [await claim(worker, [first]), await claim(worker, [second])];
+    const monitor = new ClaimsMonitor(party.ctx, 0);
+    await monitor.look();
+    await dropClaim(party.ctx, claims[0]?.path ?? '', noEnd);
+    await monitor.look();
+    expect(monitor.dueInMs()).toBe(Number.POSITIVE_INFINITY);
+    await monitor.act(guard, noEnd);
+    expect((await recordOf(party, first)).state).toBe('uncertain');
+    await dropClaim(party.ctx, claims[1]?.path ?? '', noEnd);
+    await monitor.look();
+    expect(monitor.dueInMs()).toBeLessThanOrEqual(0);
+  });
+
   test('what dead workers leave under /claims is removed, and what the living need is not', async () => {
     const [dead, alive, busy] = [newWorker(), newWorker(), newWorker()];
     await claim(busy, [await submit(party, 'job')]);
