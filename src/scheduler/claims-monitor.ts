@@ -97,8 +97,8 @@ export class ClaimsMonitor {
   }
 
   /**
-   * In ms, until the next grace is over of a claim whose worker has no other, and may have died; `Infinity`: none runs. Of one
-   * that has others most claims that go have ended well: for their sake nobody looks sooner.
+   * In ms, until the next grace is over of a claim whose worker has no other, and may have died; `Infinity`: none runs. Of a
+   * worker that has others, claims go as they end well: were each of them a reason to look sooner, every look would find more.
    */
   dueInMs(): number {
     const now = this.#ctx.runtime.clock.monotonic();

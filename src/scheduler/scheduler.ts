@@ -82,8 +82,8 @@ export class Scheduler implements Service {
   }
 
   /**
-   * Looks as long as this scheduler runs, acts while it leads; once more when the fleet has changed, and just when a grace
-   * is over.
+   * Looks as long as this scheduler runs, acts while it leads; once more when the fleet has changed, and just when the grace
+   * of a worker that may have died is over.
    */
   async #watchClaims(): Promise<void> {
     const { session, runtime } = this.#ctx;
