@@ -1,7 +1,7 @@
 // task.ts: what a user asks for. Owns the submission's shape, its validation, and the hash that tells "the same task
 // again" from a conflict. What happened to the task is record.ts.
 
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { z } from 'zod';
 import type { EpochMs } from './brand.js';
 import { ClaimkeeperError } from './errors.js';
@@ -103,20 +103,23 @@ export const submissionSchema = z.strictObject({
 export function parseSubmission(input: unknown, now: EpochMs): Submission {
   const parsed = submissionSchema.safeParse(input);
   if (!parsed.success) throw invalid(parsed.error);
-  const { id, type, queue, payload, priority, delayMs, runAt, ...policy } = parsed.data;
+  const { queue: queueName, payload: value, delayMs, runAt, priority = 0 } = parsed.data;
   if (delayMs !== undefined && runAt !== undefined) {
     throw new ClaimkeeperError('SUBMISSION_INVALID', 'give delayMs or runAt, not both', { field: 'runAt' });
   }
-  const task = {
-    id: parseTaskId(id),
-    type: parseName(type, 'type'),
-    queue: parseName(queue === undefined ? 'default' : queue, 'queue'),
-    payload: parsePayload(payload ?? null),
-    priority: priority ?? 0,
-    notBefore: dueAt(delayMs, runAt, now),
-    policy: Object.values(policy).some((value) => value !== undefined) ? policy : null,
-  };
-  return { ...task, hash: contentHash(task) };
+  const id = parseTaskId(parsed.data.id);
+  const type = parseName(parsed.data.type, 'type');
+  const queue = parseName(queueName === undefined ? 'default' : queueName, 'queue');
+  const { payload, text } = parsePayload(value ?? null);
+  const policy = policyIn(parsed.data);
+  const hash = contentHash({ type, queue, priority, policy }, text);
+  return { id, type, queue, payload, priority, notBefore: dueAt(delayMs, runAt, now), policy, hash };
+}
+
+/** Null: it wishes for nothing. */
+function policyIn({ retry, timeoutMs, onInterrupted }: PolicyOverride): PolicyOverride | null {
+  const wishes = retry !== undefined || timeoutMs !== undefined || onInterrupted !== undefined;
+  return wishes ? { retry, timeoutMs, onInterrupted } : null;
 }
 
 /** Type's and submission's wishes over the defaults; the submission wins. */
@@ -130,31 +133,35 @@ export function resolvePolicy(type: PolicyOverride | null, submission: PolicyOve
 }
 
 /**
- * Base64url of the first 16 bytes of sha256 over the canonical JSON of what the task is: type, queue, payload, priority,
- * policy. Its due time is left out: a client that repeats a submit with `delayMs` means the same task.
+ * 22 characters of sha256, base64url, over what the task is: type, queue, priority, policy, payload (as canonical JSON). Its
+ * due time is left out: a client that repeats a submit with `delayMs` means the same task.
  */
-export function contentHash(
-  task: Pick<Submission, 'type' | 'queue' | 'payload' | 'priority' | 'policy'>,
+function contentHash(
+  { type, queue, priority, policy }: Pick<Submission, 'type' | 'queue' | 'priority' | 'policy'>,
+  payload: string,
 ): string {
-  const { type, queue, payload, priority, policy } = task;
-  const text = canonicalJson({ type, queue, payload, priority, policy: policy as Json });
-  return createHash('sha256').update(text).digest().subarray(0, 16).toString('base64url');
+  const text = `${type} ${queue} ${priority} ${canonicalJson(policy as Json)} ${payload}`;
+  return digest('sha256', text, 'base64url').slice(0, 22);
 }
 
-function canonicalJson(value: Json | undefined): string {
+/** As JSON.stringify, with the keys in order: equal values have equal texts. */
+function canonicalJson(value: Json): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (value === null || value === undefined || typeof value !== 'object')
-    return JSON.stringify(value ?? null);
-  const entries = Object.entries(value as Record<string, Json | undefined>).filter(
-    ([, item]) => item !== undefined,
-  );
-  entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`;
+  const members = value as { readonly [key: string]: Json | undefined };
+  let text = '';
+  for (const key of Object.keys(members).sort()) {
+    const item = members[key];
+    if (item !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(item)}`;
+  }
+  return `{${text}}`;
 }
 
-function parsePayload(payload: unknown): Json {
+/** With its canonical JSON. */
+function parsePayload(payload: unknown): { readonly payload: Json; readonly text: string } {
   assertJson(payload, 'payload', 1);
-  const bytes = Buffer.byteLength(JSON.stringify(payload));
+  const text = canonicalJson(payload);
+  const bytes = Buffer.byteLength(text);
   if (bytes > limits.payloadBytesMax) {
     throw new ClaimkeeperError(
       'PAYLOAD_TOO_LARGE',
@@ -162,29 +169,31 @@ function parsePayload(payload: unknown): Json {
       { field: 'payload' },
     );
   }
-  return payload;
+  return { payload, text };
 }
 
 /** @throws ClaimkeeperError `SUBMISSION_INVALID` naming the first place in `value` that JSON cannot carry. */
 function assertJson(value: unknown, field: string, depth: number): asserts value is Json {
-  const refuse = (why: string): never => {
-    const name = fieldName([field]);
-    throw new ClaimkeeperError('SUBMISSION_INVALID', `${name} ${why}`, { field: name });
-  };
-  if (depth > limits.payloadDepthMax) refuse(`is nested deeper than ${limits.payloadDepthMax} levels`);
+  if (depth > limits.payloadDepthMax) refuse(field, `is nested deeper than ${limits.payloadDepthMax} levels`);
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return;
   if (typeof value === 'number') {
-    if (!Number.isFinite(value)) refuse(`is ${value}, which JSON cannot carry`);
+    if (!Number.isFinite(value)) refuse(field, `is ${value}, which JSON cannot carry`);
     return;
   }
-  if (typeof value !== 'object') refuse(`is ${shown(value)} (${typeof value}), which JSON cannot carry`);
+  if (typeof value !== 'object')
+    refuse(field, `is ${shown(value)} (${typeof value}), which JSON cannot carry`);
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i += 1) assertJson(value[i], `${field}[${i}]`, depth + 1);
     return;
   }
   const prototype = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) refuse('is not a plain object');
-  for (const [key, item] of Object.entries(value as object)) assertJson(item, `${field}.${key}`, depth + 1);
+  if (prototype !== Object.prototype && prototype !== null) refuse(field, 'is not a plain object');
+  for (const [key, item] of Object.entries(value)) assertJson(item, `${field}.${key}`, depth + 1);
+}
+
+function refuse(field: string, why: string): never {
+  const name = fieldName([field]);
+  throw new ClaimkeeperError('SUBMISSION_INVALID', `${name} ${why}`, { field: name });
 }
 
 function dueAt(
