@@ -39,6 +39,9 @@ const modes: Record<CreateMode, number> = {
 const headerBytes = 12;
 /** Type, done and err precede every operation of a multi, and end it. */
 const opHeaderBytes = 9;
+const statBytes = 68;
+/** What is read of a stat; ctime and mtime are not: time orders nothing (P12). */
+const statAt = { czxid: 0, mzxid: 8, version: 32, ephemeralOwner: 44, numChildren: 56 } as const;
 /** One entry: all permissions (31) to `world:anyone`. */
 const openAcl = Buffer.from('000000010000001f00000005776f726c6400000006616e796f6e65', 'hex');
 
@@ -207,48 +210,43 @@ export function encodeSetWatches(zxid: Buffer, paths: WatchPaths): Encoded {
 /** Reads a reply from behind its header; throws RangeError past its end. */
 export class Reader {
   readonly #buffer: Buffer;
+  /** Of the same bytes: its numbers, 64-bit ones above all, cost a third of the buffer's. */
+  readonly #view: DataView;
   #offset: number;
 
   constructor(buffer: Buffer, offset: number) {
     this.#buffer = buffer;
+    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
     this.#offset = offset;
   }
 
-  get atEnd(): boolean {
-    return this.#offset >= this.#buffer.length;
-  }
-
   int(): number {
-    const value = this.#buffer.readInt32BE(this.#offset);
+    const value = this.#view.getInt32(this.#offset);
     this.#offset += 4;
     return value;
   }
 
   byte(): number {
-    return this.#buffer.readUInt8(this.#offset++);
+    return this.#view.getUint8(this.#offset++);
   }
 
-  #long(): bigint {
-    const value = this.#buffer.readBigInt64BE(this.#offset);
-    this.#offset += 8;
-    return value;
-  }
-
-  #slice(length: number): Buffer {
-    const end = this.#offset + length;
-    if (end > this.#buffer.length) throw new RangeError('a reply ends in the middle of a field');
-    const slice = this.#buffer.subarray(this.#offset, end);
-    this.#offset = end;
-    return slice;
+  /** Where the bytes that it goes past begin. */
+  #skip(length: number): number {
+    const start = this.#offset;
+    if (start + length > this.#buffer.length) throw new RangeError('a reply ends in the middle of a field');
+    this.#offset += length;
+    return start;
   }
 
   string(): string {
-    return this.#slice(Math.max(0, this.int())).toString();
+    const start = this.#skip(Math.max(0, this.int()));
+    return this.#buffer.toString('utf8', start, this.#offset);
   }
 
   /** A copy, so that a small value does not hold the chunk it arrived in. Null data reads as empty. */
   data(): Buffer {
-    return Buffer.from(this.#slice(Math.max(0, this.int())));
+    const start = this.#skip(Math.max(0, this.int()));
+    return Buffer.from(this.#buffer.subarray(start, this.#offset));
   }
 
   strings(): string[] {
@@ -259,17 +257,20 @@ export class Reader {
   }
 
   stat(): Stat {
-    const czxid = this.#long();
-    const mzxid = this.#long();
-    this.#offset += 16; // ctime, mtime: time orders nothing (P12)
-    const version = this.int();
-    this.#offset += 8; // cversion, aversion
-    const owner = this.#slice(8).toString('hex');
-    this.#offset += 4; // dataLength
-    const numChildren = this.int();
-    this.#slice(8); // pzxid
-    const ephemeralOwner = owner === '0000000000000000' ? null : (owner as SessionId);
-    return { czxid, mzxid, version, ephemeralOwner, numChildren };
+    const start = this.#skip(statBytes);
+    const owner = this.#view.getBigUint64(start + statAt.ephemeralOwner);
+    return {
+      czxid: this.#view.getBigInt64(start + statAt.czxid),
+      mzxid: this.#view.getBigInt64(start + statAt.mzxid),
+      version: this.#view.getInt32(start + statAt.version),
+      ephemeralOwner: owner === 0n ? null : (owner.toString(16).padStart(16, '0') as SessionId),
+      numChildren: this.#view.getInt32(start + statAt.numChildren),
+    };
+  }
+
+  /** What a write needs of the stat it is answered with. */
+  statVersion(): number {
+    return this.#view.getInt32(this.#skip(statBytes) + statAt.version);
   }
 }
 
@@ -291,7 +292,7 @@ export function decodeMulti(reader: Reader, relative: (path: string) => string):
         results.push({ kind: 'created', path: relative(reader.string()) });
         break;
       case opcode.setData:
-        results.push({ kind: 'set', version: reader.stat().version });
+        results.push({ kind: 'set', version: reader.statVersion() });
         break;
       case opcode.delete:
         results.push({ kind: 'deleted' });
