@@ -85,9 +85,9 @@ export type Submitted = {
   readonly dedupUntil: EpochMs;
 };
 
-export type SubmitManyOutcome =
-  | ({ readonly kind: 'created' | 'same' } & Submitted)
-  | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
+type Accepted = { readonly kind: 'created' | 'same' } & Submitted;
+
+export type SubmitManyOutcome = Accepted | { readonly kind: 'refused'; readonly error: ClaimkeeperError };
 
 export type Stats = {
   /** Group commit: transactions go to ZooKeeper in multis. */
@@ -194,7 +194,9 @@ export class Claimkeeper {
   async submitMany(inputs: readonly unknown[]): Promise<readonly SubmitManyOutcome[]> {
     const now = this.#runtime.clock.now();
     const likelyThere = inputs.length > 1 && this.#repeated;
-    const outcomes = await Promise.all(inputs.map((input) => this.#submitOne(input, now, likelyThere)));
+    const works = inputs.map((input) => this.#submitOne(input, now, likelyThere));
+    const inTime = await this.#inTime(Promise.all(works));
+    const outcomes = inTime === null ? await this.#soFar(works, inputs) : inTime.value;
     if (inputs.length > 1) this.#repeated = outcomes.some(({ kind }) => kind === 'same');
     return outcomes;
   }
@@ -381,35 +383,49 @@ export class Claimkeeper {
     try {
       if (this.#closed !== null)
         throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
-      return await this.#accept(parseSubmission(input, now), likelyThere);
+      const task = parseSubmission(input, now);
+      return this.#outcomeOf(task.id, await this.#accept(task, likelyThere));
     } catch (error) {
       if (error instanceof ClaimkeeperError) return { kind: 'refused', error };
       throw error;
     }
   }
 
+  /** Of a list that is late: what has ended, and of the others that they may be accepted yet. */
+  async #soFar(
+    works: readonly Promise<SubmitManyOutcome>[],
+    inputs: readonly unknown[],
+  ): Promise<SubmitManyOutcome[]> {
+    const ended = await Promise.all(works.map((work) => Promise.race([work, null])));
+    return ended.map((outcome, i) => {
+      if (outcome !== null) return outcome;
+      const { id } = inputs[i] as SubmissionInput; // One that is not valid has ended.
+      return { kind: 'refused', error: this.#late(id) };
+    });
+  }
+
   async #accepted(task: Submission): Promise<Submitted> {
-    const { id, created, state, dedupUntil } = await this.#accept(task, false);
+    const inTime = await this.#inTime(this.#accept(task, false));
+    if (inTime === null) throw this.#late(task.id);
+    const { id, created, state, dedupUntil } = this.#outcomeOf(task.id, inTime.value);
     return { id, created, state, dedupUntil };
   }
 
-  async #accept(
-    task: Submission,
-    likelyThere: boolean,
-  ): Promise<Submitted & { readonly kind: 'created' | 'same' }> {
+  #accept(task: Submission, likelyThere: boolean): Promise<AcceptOutcome> {
     refuseHalted(this.#ctx, `task ${task.id}`, 'accepted');
-    return this.#outcomeOf(task.id, await this.#acceptInTime(task, likelyThere));
+    return accept(this.#ctx, task, this.#until(), { likelyThere });
   }
 
   /** What is on its way to a server that does not answer is not waited for: it may be accepted yet. */
-  async #acceptInTime(task: Submission, likelyThere: boolean): Promise<AcceptOutcome> {
-    const msMax = this.#options.requestMsMax + lateMsMax;
-    const work = accept(this.#ctx, task, this.#until(), { likelyThere });
-    const outcome = await within(this.#runtime.clock, msMax, work);
-    return outcome === null ? { kind: 'unavailable', sent: true } : outcome.value;
+  #inTime<T>(work: Promise<T>): Promise<{ value: T } | null> {
+    return within(this.#runtime.clock, this.#options.requestMsMax + lateMsMax, work);
   }
 
-  #outcomeOf(id: TaskId, outcome: AcceptOutcome): Submitted & { readonly kind: 'created' | 'same' } {
+  #late(id: string): ClaimkeeperError {
+    return unavailable(`task ${id}`, 'accepted', { halted: this.#generation.halted, sent: true });
+  }
+
+  #outcomeOf(id: TaskId, outcome: AcceptOutcome): Accepted {
     switch (outcome.kind) {
       case 'created':
       case 'same': {

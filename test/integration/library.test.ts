@@ -2,6 +2,7 @@
 
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
+import { startZooKeeper } from '../../infra/servers.js';
 import { type Claimkeeper, type ConnectOptions, connect, defineTask, NonRetryable } from '../../src/index.js';
 import { silentLogger } from '../../src/runtime/index.js';
 import { eventually } from '../support/eventually.js';
@@ -259,5 +260,24 @@ test('bad options are named, and a closed connection says so', async () => {
     connect({ zookeeper: '127.0.0.1:1', redis: redisUrl(), requestMsMax: 500, log: silentLogger }),
   ).rejects.toMatchObject({
     code: 'ZOOKEEPER_UNAVAILABLE',
+  });
+});
+
+test('of a list that is on its way to a frozen server, each task is told in time what is known of it', async () => {
+  const zookeeper = await startZooKeeper();
+  cleanups.push(() => zookeeper.stop());
+  const keeper = await join(newPlace(), { zookeeper: zookeeper.url, requestMsMax: 500 });
+  zookeeper.freeze();
+  const outcomes = await keeper.submitMany([{ id: 'a', type: 'note' }, null, { id: 'b' }]);
+  const alone = keeper.submit({ id: 'c', type: 'note' });
+  await expect(alone).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+  zookeeper.thaw();
+  expect(outcomes).toMatchObject([
+    { kind: 'refused', error: { code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('task a ') } },
+    { kind: 'refused', error: { code: 'SUBMISSION_INVALID' } },
+    { kind: 'refused', error: { code: 'SUBMISSION_INVALID', field: 'type' } },
+  ]);
+  await eventually(async () => expect(await keeper.get('a')).toMatchObject({ state: 'waiting' }), {
+    what: 'the task is accepted after all',
   });
 });
