@@ -108,17 +108,16 @@ function isOwner(record: TaskRecord, event: RecordEvent): boolean {
 
 function apply(record: TaskRecord, event: RecordEvent): TaskRecord {
   switch (event.kind) {
-    case 'claimed': {
-      const { notBefore: _due, ...rest } = record;
+    case 'claimed':
       return {
-        ...rest,
+        ...record,
         state: 'running',
         nonce: event.nonce,
         claim: event.claim,
         policy: event.policy,
         startedAt: event.at,
+        notBefore: undefined,
       };
-    }
     case 'readopted':
       return { ...record, claim: event.claim };
     case 'released':
@@ -190,19 +189,38 @@ function waitingUnlessCancelled(record: TaskRecord, at: EpochMs): TaskRecord {
 }
 
 function replayed(record: TaskRecord, nonce: Nonce): TaskRecord {
-  const { finishedAt: _at, note: _note, cancelRequested: _flag, ...rest } = record;
-  const next = waiting({ ...rest, attemptBase: record.attempt }, record.attempt + 1, null);
-  return { ...next, nonce, replays: (record.replays ?? 0) + 1 };
+  return {
+    ...waiting(record, record.attempt + 1, null),
+    nonce,
+    attemptBase: record.attempt,
+    replays: (record.replays ?? 0) + 1,
+    finishedAt: undefined,
+    note: undefined,
+    cancelRequested: undefined,
+  };
 }
 
 function waiting(record: TaskRecord, attempt: number, notBefore: EpochMs | null): TaskRecord {
-  const { claim: _claim, notBefore: _due, verifications: _asked, ...rest } = record;
-  return { ...rest, state: 'waiting', attempt, ...(notBefore === null ? {} : { notBefore }) };
+  return {
+    ...record,
+    state: 'waiting',
+    attempt,
+    notBefore: notBefore ?? undefined,
+    claim: undefined,
+    verifications: undefined,
+  };
 }
 
 function finished(record: TaskRecord, state: 'completed' | 'failed' | 'cancelled', at: EpochMs): TaskRecord {
-  const { claim: _claim, policy: _policy, notBefore: _due, verifications: _asked, ...rest } = record;
-  return { ...rest, state, finishedAt: at };
+  return {
+    ...record,
+    state,
+    finishedAt: at,
+    claim: undefined,
+    policy: undefined,
+    notBefore: undefined,
+    verifications: undefined,
+  };
 }
 
 /** The attempt's own last word replaces an earlier guess about it: one entry per attempt. */

@@ -512,7 +512,7 @@ function ledgerIsLog({ ledger, records, changes }: Story, tally: Tally): void {
     const same =
       held === undefined
         ? version === null
-        : held.version === version && isDeepStrictEqual(held.record, records.get(id));
+        : held.version === version && isDeepStrictEqual(asJson(held.record), asJson(records.get(id)));
     tally.check(
       same,
       () =>
