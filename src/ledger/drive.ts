@@ -21,8 +21,11 @@ export async function drive<T>(
   until: Until,
   step: () => Promise<T | typeof again>,
 ): Promise<T | null> {
-  const signal = 'signal' in until ? until.signal : undefined;
   const endsAt = 'signal' in until ? Number.POSITIVE_INFINITY : runtime.clock.monotonic() + until.deadlineMs;
+  // Most end with their first step: they pay for no retry.
+  const first = await tried(step);
+  if (first !== again) return first;
+  const signal = 'signal' in until ? until.signal : undefined;
   // By one and the same number: what is left until then, once waited out, must be over.
   const leftMs = (): number => endsAt - runtime.clock.monotonic();
   const over = (): boolean => signal?.aborted === true || leftMs() <= 0;
@@ -30,9 +33,6 @@ export async function drive<T>(
     const delayMs = retryDelayMs(failures, pace, runtime.random.roll());
     return delay(runtime.clock, Math.max(0, Math.min(delayMs, leftMs())), signal);
   };
-  // Most end with their first step: they pay for no retry.
-  const first = await tried(step);
-  if (first !== again) return first;
   await pause(1);
   if (over()) return null;
   try {
