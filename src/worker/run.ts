@@ -15,19 +15,18 @@ import {
   type EpochMs,
   type Held,
   type Json,
-  limits,
   type Nonce,
-  type TaskId,
   type TaskRecord,
 } from '../domain/index.js';
 import { hintAt, type LedgerContext, move, readHeld, recordPath } from '../ledger/index.js';
-import { delay, type Logger } from '../runtime/index.js';
+import { delay } from '../runtime/index.js';
 import { runAttempt } from './attempt.js';
 import type { Breaker } from './breaker.js';
+import { AttemptContext, type Progress } from './context.js';
 import type { Hold } from './hold.js';
 import { type AttemptOutcome, eventOf } from './outcome.js';
 import { Stop } from './stop.js';
-import type { HandledTask, TaskContext, TaskType } from './task-type.js';
+import type { TaskContext, TaskType } from './task-type.js';
 
 /** A retry due sooner than this keeps its claim and its slot; a later one comes back as a delivery. */
 const inPlaceDelayMsMax = 1_000;
@@ -45,9 +44,6 @@ export type RunDeps = {
   readonly onProgress: (said: Progress) => void;
   readonly onEnd: (run: Run, ending: Ending) => void;
 };
-
-/** `json`: what the handler said, as text. */
-export type Progress = { readonly id: TaskId; readonly attempt: number; readonly json: string };
 
 /** What became of the run, for counters: `stale`: others had moved the record on, and the outcome was dropped. */
 export type Ending = AttemptOutcome['kind'] | 'stale' | 'unrecorded';
@@ -291,32 +287,9 @@ export class Run {
 
   #context(stop: Stop): TaskContext<Json> {
     const { ctx, onProgress } = this.#deps;
-    const { record, version } = this.#held;
-    let log: Logger | null = null;
-    const task: HandledTask<Json> = {
-      id: record.id,
-      type: record.type,
-      queue: record.queue,
-      payload: copyOf(record.payload),
-      attempt: record.attempt,
-      replays: record.replays ?? 0,
-    };
-    return {
-      task,
-      attempt: record.attempt,
-      get signal() {
-        return stop.signal;
-      },
-      fence: version,
-      idempotencyKey: record.id,
-      assertOwned: () => this.#assertOwned(record.nonce),
-      progress: (value) => onProgress({ id: record.id, attempt: record.attempt, json: progressText(value) }),
-      // Few handlers log: a logger of its own is made for those that do.
-      get log() {
-        log ??= ctx.runtime.log.child({ task: record.id, attempt: record.attempt });
-        return log;
-      },
-    };
+    const held = this.#held;
+    const assertOwned = (): Promise<void> => this.#assertOwned(held.record.nonce);
+    return new AttemptContext({ held, stop, log: ctx.runtime.log, assertOwned, onProgress });
   }
 
   async #assertOwned(nonce: string): Promise<void> {
@@ -332,17 +305,6 @@ export class Run {
       `task ${this.#id}: this attempt cannot prove that it still owns the task`,
     );
   }
-}
-
-/** The handler may change its own; the record's is written again. */
-function copyOf(payload: Json): Json {
-  return typeof payload === 'object' && payload !== null ? JSON.parse(JSON.stringify(payload)) : payload;
-}
-
-/** @throws TypeError, to the handler, for what JSON cannot carry. */
-function progressText(value: Json): string {
-  const json = JSON.stringify(value) ?? 'null';
-  return Buffer.byteLength(json) > limits.resultBytesMax ? 'null' : json;
 }
 
 function endingOf(outcome: AttemptOutcome, held: Held, moved: Awaited<ReturnType<typeof move>>): Ending {

@@ -19,11 +19,12 @@ import { claimsOf, type LedgerContext, type StandingClaim, workersPath } from '.
 import { Emitter, type Service, type Timer, type Unsubscribe } from '../runtime/index.js';
 import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
+import type { Progress } from './context.js';
 import { Audit, readopt, type Strays } from './custody.js';
 import { dispatch, type NotClaimed, type Skills } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
-import { type Ending, type Progress, Run } from './run.js';
+import { type Ending, Run } from './run.js';
 import { Slots } from './slots.js';
 import type { Delivery, Source } from './source.js';
 import type { TaskType } from './task-type.js';
