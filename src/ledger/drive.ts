@@ -55,11 +55,11 @@ async function once<T>(step: () => Promise<T | typeof again>): Promise<T> {
   return value;
 }
 
-async function tried<T>(step: () => Promise<T | typeof again>): Promise<T | typeof again> {
-  try {
-    return await step();
-  } catch (error) {
-    if (error instanceof ClaimkeeperError && error.code === 'ZOOKEEPER_UNAVAILABLE') return again;
-    throw error;
-  }
+function tried<T>(step: () => Promise<T | typeof again>): Promise<T | typeof again> {
+  return step().catch(againIfUnavailable);
+}
+
+function againIfUnavailable(error: unknown): typeof again {
+  if (error instanceof ClaimkeeperError && error.code === 'ZOOKEEPER_UNAVAILABLE') return again;
+  throw error;
 }

@@ -161,8 +161,11 @@ export class Breaker {
   }
 }
 
-async function countingAction(attempt: () => Promise<AttemptOutcome>): Promise<AttemptOutcome> {
-  const outcome = await attempt();
+function countingAction(attempt: () => Promise<AttemptOutcome>): Promise<AttemptOutcome> {
+  return attempt().then(counted);
+}
+
+function counted(outcome: AttemptOutcome): AttemptOutcome {
   if (countsAgainstDownstream(outcome)) throw new Counted(outcome);
   return outcome;
 }

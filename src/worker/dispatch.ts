@@ -7,6 +7,8 @@ import {
   type Held,
   hintOf,
   type Name,
+  type Policy,
+  type PolicyOverride,
   resolvePolicy,
   type TaskId,
   type WorkerId,
@@ -27,10 +29,16 @@ import type { TaskType } from './task-type.js';
 const unknownTypeDelayMs = 5_000;
 
 /** What a worker can do, as the dispatch needs to know it. */
-export type Skills = ReadonlyMap<Name, { readonly type: TaskType; readonly breaker: Breaker }>;
+export type Skill = {
+  readonly type: TaskType;
+  readonly breaker: Breaker;
+  /** Of its tasks that wish for nothing of their own. */
+  readonly policy: Policy;
+};
+export type Skills = ReadonlyMap<Name, Skill>;
 
 type Verdict =
-  | { readonly kind: 'claim' }
+  | { readonly kind: 'claim'; readonly skill: Skill }
   | { readonly kind: 'verify' }
   | { readonly kind: 'putOff'; readonly untilMs: number; readonly why: 'notDue' | 'breaker' | 'unknownType' }
   | { readonly kind: 'drop'; readonly why: 'unknown' | 'held' | 'settled' };
@@ -66,7 +74,7 @@ export async function dispatch(
       held === null ? ({ kind: 'drop', why: 'unknown' } as const) : judge(held, skills, admitted, now);
     if ('why' in verdict) count(verdict.why);
     if (held === null) continue;
-    if (verdict.kind === 'claim') candidates.push(candidate(held, skills, now));
+    if (verdict.kind === 'claim') candidates.push(candidate(held, verdict.skill, now));
     if (verdict.kind === 'verify') toVerify.push(held);
     if (verdict.kind === 'putOff') {
       ctx.deliver([{ ...hintOf(held.record), notBefore: (now + verdict.untilMs) as EpochMs }]);
@@ -93,14 +101,18 @@ function judge({ record }: Held, skills: Skills, admitted: Map<Name, number>, no
     return { kind: 'putOff', untilMs: skill.breaker.retryInMs(), why: 'breaker' };
   }
   admitted.set(record.type, already + 1);
-  return { kind: 'claim' };
+  return { kind: 'claim', skill };
 }
 
-function candidate(held: Held, skills: Skills, at: EpochMs): Candidate {
-  const type = skills.get(held.record.type)?.type ?? null;
-  const wished = resolvePolicy(type?.policy ?? null, held.record.wishes ?? null);
-  // A submission may wish for a hook that its type does not have: nobody could verify.
-  const unverifiable = wished.onInterrupted === 'verify' && type?.verify === null;
-  const policy = unverifiable ? { ...wished, onInterrupted: 'park' as const } : wished;
-  return { held, event: (claim) => ({ kind: 'claimed', at, nonce: claim.nonce, claim, policy }) };
+function candidate(held: Held, { type, policy }: Skill, at: EpochMs): Candidate {
+  const { wishes } = held.record;
+  const own = wishes === undefined ? policy : policyOf(type, wishes);
+  return { held, event: (claim) => ({ kind: 'claimed', at, nonce: claim.nonce, claim, policy: own }) };
+}
+
+/** A submission may wish for a hook that its type does not have: nobody could verify. */
+export function policyOf(type: TaskType, wishes: PolicyOverride | null): Policy {
+  const policy = resolvePolicy(type.policy, wishes);
+  const isUnverifiable = policy.onInterrupted === 'verify' && type.verify === null;
+  return isUnverifiable ? { ...policy, onInterrupted: 'park' } : policy;
 }

@@ -62,6 +62,7 @@ export class PausableSource implements Source {
   }
 
   async #untilOpen(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#gate.isOpen) return;
     const left = this.#leavable(signal);
     await this.#gate.opened(left.signal);
     left.done();

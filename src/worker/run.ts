@@ -111,7 +111,7 @@ export class Run {
   async execute(): Promise<void> {
     try {
       // Most end with their first attempt: they pay for no retry.
-      const retryInMs = await this.#attemptAndRecord();
+      const retryInMs = await this.#record(await this.#attempt());
       if (retryInMs !== null && (await this.#reclaimAfter(retryInMs))) await this.#retryInPlace();
     } catch (error) {
       this.#deps.ctx.runtime.log.error({ err: error, task: this.#id }, 'run failed');
@@ -123,7 +123,7 @@ export class Run {
   async #retryInPlace(): Promise<void> {
     let goOn = false;
     const attempt = async (): Promise<void> => {
-      const retryInMs = await this.#attemptAndRecord();
+      const retryInMs = await this.#record(await this.#attempt());
       if (retryInMs !== null) throw new RetryInPlace(retryInMs);
     };
     await pRetry(attempt, {
@@ -140,13 +140,6 @@ export class Run {
 
   get #id(): TaskRecord['id'] {
     return this.#held.record.id;
-  }
-
-  /** Resolves with the delay in ms after which the next attempt is to follow here; null: none is. */
-  async #attemptAndRecord(): Promise<number | null> {
-    const outcome = await this.#attempt();
-    this.#phase = 'recording';
-    return this.#record(outcome);
   }
 
   async #attempt(): Promise<AttemptOutcome> {
@@ -171,8 +164,9 @@ export class Run {
     return outcome;
   }
 
-  /** Tells the ledger; resolves as {@link #attemptAndRecord}. */
+  /** Tells the ledger; resolves with the delay in ms after which the next attempt is to follow here; null: none is. */
   async #record(outcome: AttemptOutcome): Promise<number | null> {
+    this.#phase = 'recording';
     const { ctx, end } = this.#deps;
     const { clock, random } = ctx.runtime;
     const held = this.#held;
@@ -262,6 +256,19 @@ export class Run {
 
   /** Once the attempt has run for a while, aborts it when its record says so: cancelled, or no longer its own. */
   #watchWhile(stop: Stop): { cancel(): void } {
+    let watch: Watch | null = null;
+    const timer = this.#deps.ctx.runtime.clock.after(watchAfterMs, () => {
+      watch = this.#watch(stop);
+    });
+    return {
+      cancel: () => {
+        timer.cancel();
+        void watch?.stop();
+      },
+    };
+  }
+
+  #watch(stop: Stop): Watch {
     const { session, runtime } = this.#deps.ctx;
     const { id, nonce } = this.#held.record;
     const path = recordPath(id);
@@ -273,16 +280,7 @@ export class Run {
         stop.now(new ClaimkeeperError('ATTEMPT_CANCELLED', `task ${id} was cancelled`));
       }
     };
-    let watch: Watch | null = null;
-    const timer = runtime.clock.after(watchAfterMs, () => {
-      watch = watchNode(session, path, (data) => decodeRecord(data, path), onRecord, runtime);
-    });
-    return {
-      cancel: () => {
-        timer.cancel();
-        void watch?.stop();
-      },
-    };
+    return watchNode(session, path, (data) => decodeRecord(data, path), onRecord, runtime);
   }
 
   #context(stop: Stop): TaskContext<Json> {

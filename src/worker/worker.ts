@@ -21,10 +21,10 @@ import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
 import type { Progress } from './context.js';
 import { Audit, readopt, type Strays } from './custody.js';
-import { dispatch, type NotClaimed, type Skills } from './dispatch.js';
+import { dispatch, type NotClaimed, policyOf, type Skill } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
-import { type Ending, Run } from './run.js';
+import { type Ending, Run, type RunDeps } from './run.js';
 import { Slots } from './slots.js';
 import type { Delivery, Source } from './source.js';
 import type { TaskType } from './task-type.js';
@@ -72,7 +72,7 @@ export class Worker implements Service {
   readonly #stopping = new AbortController();
   /** No more recording: the process is about to end. */
   readonly #end = new AbortController();
-  #skills: Skills = new Map();
+  #skills: ReadonlyMap<Name, Skill & RunDeps> = new Map();
   #pumps: Promise<void>[] = [];
   #announcement: Service | null = null;
   #unsubscribe: Unsubscribe[] = [];
@@ -111,12 +111,7 @@ export class Worker implements Service {
     const { session, runtime } = this.#ctx;
     const { id, types, sources, description } = this.#options;
     await ensureTree(session, [claimsOf(id)]);
-    this.#skills = new Map(
-      types.map((type): [Name, { type: TaskType; breaker: Breaker }] => [
-        type.name,
-        { type, breaker: new Breaker(type, id, session, runtime) },
-      ]),
-    );
+    this.#skills = new Map(types.map((type) => [type.name, this.#skillIn(type)]));
     this.#unsubscribe = [
       session.on('state', (event) => {
         if (event.state !== 'connected') this.#hold(event);
@@ -135,6 +130,20 @@ export class Worker implements Service {
     for (const source of sources) await source.start();
     this.#pumps = sources.map((source) => this.#pump(source));
     this.#auditLater();
+  }
+
+  #skillIn(type: TaskType): Skill & RunDeps {
+    const { session, runtime } = this.#ctx;
+    return {
+      type,
+      breaker: new Breaker(type, this.id, session, runtime),
+      policy: policyOf(type, null),
+      ctx: this.#ctx,
+      end: this.#end.signal,
+      accepting: () => !this.#stopping.signal.aborted,
+      onProgress: (said) => this.#events.emit('progress', said),
+      onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
+    };
   }
 
   /** Claims nothing more, waits for running tasks up to `drainMsMax`, aborts and gives up what is left. */
@@ -261,7 +270,7 @@ export class Worker implements Service {
           outcome.claim,
           outcome.won.map(({ record }) => record.id),
         );
-        for (const held of outcome.won) void this.#run(held, hold);
+        for (const held of outcome.won) this.#run(held, hold);
       }
       for (const held of toVerify) void this.#verify(held);
       return outcome.untried;
@@ -281,21 +290,15 @@ export class Worker implements Service {
     );
   }
 
-  async #run(held: Held, hold: Hold): Promise<void> {
+  #run(held: Held, hold: Hold): void {
     const skill = this.#skills.get(held.record.type);
     if (skill === undefined) throw new Error(`claimed a task of type ${held.record.type} without a handler`);
-    const run = new Run(held, hold, {
-      ctx: this.#ctx,
-      ...skill,
-      end: this.#end.signal,
-      accepting: () => !this.#stopping.signal.aborted,
-      onProgress: (said) => this.#events.emit('progress', said),
-      onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
-    });
+    const run = new Run(held, hold, skill);
     this.#runs.add(run);
-    await run.execute();
-    this.#runs.delete(run);
-    this.#slots.release();
+    void run.execute().then(() => {
+      this.#runs.delete(run);
+      this.#slots.release();
+    });
   }
 
   async #verify(held: Held): Promise<void> {

@@ -210,8 +210,12 @@ describe('along any path of events', () => {
   const nonce = fc.constantFrom(...nonces).map((each) => each as Nonce);
   const event: fc.Arbitrary<RecordEvent> = fc.oneof(
     fc
-      .record({ nonce, onInterrupted: fc.constantFrom('park', 'verify', 'rerun') })
-      .map(({ nonce: own, onInterrupted }) => claimed(own, { onInterrupted, retry: { attempts: 3 } })),
+      .record({
+        nonce,
+        onInterrupted: fc.constantFrom('park', 'verify', 'rerun'),
+        attempts: fc.constantFrom(3, 5),
+      })
+      .map(({ nonce: own, onInterrupted, attempts }) => claimed(own, { onInterrupted, retry: { attempts } })),
     nonce.map((own) => succeeded(own)),
     fc.tuple(nonce, fc.boolean()).map(([own, retry]) => failed(own, retry ? at : null)),
     nonce.map((own) => interrupted(own)),
