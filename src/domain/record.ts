@@ -27,7 +27,7 @@ export type AttemptEntry = {
   readonly startedAt: EpochMs;
   readonly endedAt: EpochMs;
   readonly outcome: 'succeeded' | 'failed' | 'unsettled' | 'interrupted' | 'notExecuted';
-  readonly error?: AttemptError;
+  readonly error?: AttemptError | undefined;
 };
 
 export type Result = { readonly value: Json } | { readonly omittedBytes: number };

@@ -238,7 +238,7 @@ function ended(
     startedAt: record.startedAt,
     endedAt: at,
     outcome,
-    ...(error === undefined ? {} : { error }),
+    error,
   };
   const earlier = (record.attempts ?? []).filter((other) => other.n !== record.attempt);
   return { ...record, attempts: [...earlier, entry].slice(-limits.attemptsKept) };

@@ -36,12 +36,13 @@ export async function readHeld(ctx: LedgerContext, id: TaskId, watcher?: () => v
  * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
  */
 export async function readAllHeld(ctx: LedgerContext, ids: readonly TaskId[]): Promise<(Held | null)[]> {
-  const nodes = await ctx.session.readAll(ids.map(recordPath));
+  const paths = ids.map(recordPath);
+  const nodes = await ctx.session.readAll(paths);
   return ids.map((id, i) => {
     const node = nodes[i] ?? null;
     if (node === null) return null;
     try {
-      return heldIn(node, recordPath(id));
+      return heldIn(node, paths[i] ?? '');
     } catch (error) {
       return unreadable(ctx, id, error);
     }

@@ -95,11 +95,10 @@ function operations(
   claim: string | null,
   guard?: WriteOp,
 ): WriteOp[] {
-  return [
-    ...(guard === undefined ? [] : [guard]),
-    { kind: 'set', path: recordPath(id), data, version },
-    ...(claim === null ? [] : [{ kind: 'delete', path: claim, version: null } as const]),
-  ];
+  const ops: WriteOp[] = guard === undefined ? [] : [guard];
+  ops.push({ kind: 'set', path: recordPath(id), data, version });
+  if (claim !== null) ops.push({ kind: 'delete', path: claim, version: null });
+  return ops;
 }
 
 /** Whether what stands there is what we sent: the bytes carry nonces and times, the version is the one after ours. */
