@@ -87,14 +87,8 @@ export class Breaker {
   }
 
   /** Runs an attempt, and counts its outcome; `notStarted` when the breaker opened in the meantime. */
-  async run(attempt: () => Promise<AttemptOutcome>): Promise<AttemptOutcome> {
-    try {
-      return await this.#circuit.fire(attempt);
-    } catch (error) {
-      if (error instanceof Counted) return error.outcome;
-      if ((error as { code?: string }).code === 'EOPENBREAKER') return { kind: 'notStarted', why: 'breaker' };
-      throw error;
-    }
+  run(attempt: () => Promise<AttemptOutcome>): Promise<AttemptOutcome> {
+    return this.#circuit.fire(attempt).catch(outcomeIn);
   }
 
   stop(): void {
@@ -168,6 +162,12 @@ function countingAction(attempt: () => Promise<AttemptOutcome>): Promise<Attempt
 function counted(outcome: AttemptOutcome): AttemptOutcome {
   if (countsAgainstDownstream(outcome)) throw new Counted(outcome);
   return outcome;
+}
+
+function outcomeIn(error: unknown): AttemptOutcome {
+  if (error instanceof Counted) return error.outcome;
+  if ((error as { code?: string }).code === 'EOPENBREAKER') return { kind: 'notStarted', why: 'breaker' };
+  throw error;
 }
 
 function decodeShared(data: Buffer, version: number): NonNullable<Seen> {
