@@ -520,3 +520,8 @@ function ledgerIsLog({ ledger, records, changes }: Story, tally: Tally): void {
     );
   }
 }
+
+/** Without what is not there. */
+function asJson(record: TaskRecord | undefined): unknown {
+  return JSON.parse(JSON.stringify(record ?? null));
+}
