@@ -68,8 +68,11 @@ export const limits = {
   eventsKept: 100_000,
   /** Clients of one API process that follow events at the same time. */
   followersMax: 200,
-  /** Operations and bytes of one multi; ZooKeeper drops a connection that sends over 1 MiB (trap 18). */
-  multiOpsMax: 400,
+  /**
+   * Operations and bytes of one multi: the generation's check and eight full envelopes, so that a bulk is not cut into odd ones;
+   * ZooKeeper drops a connection that sends over 1 MiB (trap 18).
+   */
+  multiOpsMax: 401,
   multiBytesMax: 512 * 1024,
   /** Multis in flight per lane. */
   multisInFlightMax: 4,
