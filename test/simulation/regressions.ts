@@ -4,5 +4,4 @@
 export const regressions: readonly (readonly [seed: number, what: string])[] = [
   [1368, 'a deadline that rounding kept from ever being over: a write was tried again without end'],
   [13_701, 'a session lost while the first generation was being made: the next one was never proven'],
-  [20_150, 'a claim that a restore brought back was taken for gone, as it had been before'],
 ];
