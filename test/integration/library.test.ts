@@ -266,11 +266,16 @@ test('bad options are named, and a closed connection says so', async () => {
 test('of a list that is on its way to a frozen server, each task is told in time what is known of it', async () => {
   const zookeeper = await startZooKeeper();
   cleanups.push(() => zookeeper.stop());
-  const keeper = await join(newPlace(), { zookeeper: zookeeper.url, requestMsMax: 500 });
+  // A session that is not given up meanwhile: what is sent stays on its way.
+  const patient = { sessionTimeoutMs: 8_000, requestMsMax: 500 };
+  const keeper = await join(newPlace(), { zookeeper: zookeeper.url, ...patient });
   zookeeper.freeze();
+  let tries = 0;
+  const alone = (): Promise<unknown> => keeper.submit({ id: `alone-${tries++}`, type: 'note' });
+  await eventually(() => expect(alone()).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' }), {
+    what: 'the server is frozen, which is not at once',
+  });
   const outcomes = await keeper.submitMany([{ id: 'a', type: 'note' }, null, { id: 'b' }]);
-  const alone = keeper.submit({ id: 'c', type: 'note' });
-  await expect(alone).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
   zookeeper.thaw();
   expect(outcomes).toMatchObject([
     { kind: 'refused', error: { code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('task a ') } },
