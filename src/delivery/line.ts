@@ -51,12 +51,6 @@ export function stampOf(line: string): Stamp {
   return line.slice(0, acceptedDigits + 1 + versionDigits);
 }
 
-/** Of the line that `held` is shown as. */
-export function stampFor({ record, version }: Held): Stamp {
-  const accepted = String(record.acceptedAt).padStart(acceptedDigits, '0');
-  return `${accepted}.${String(version).padStart(versionDigits, '0')}`;
-}
-
 export function toldWord({ record, version, gone }: News): Word {
   return wordOf({ record, version }, gone === true ? 'gone' : 'told');
 }
@@ -70,12 +64,11 @@ export function argumentsOf({ how, id, line, instead }: Word): [order: string, l
   return [`${how} ${instead ?? none} ${bucketOf(id)} ${id}`, line];
 }
 
-export function lineOf(held: Held): string {
-  const { record } = held;
-  const { state, queue, type, errorCode, attempt, startedAt, finishedAt, replays, worker } =
+export function lineOf({ record, version }: Held): string {
+  const { state, queue, type, errorCode, attempt, startedAt, finishedAt, replays, worker, acceptedAt } =
     summaryOf(record);
   return [
-    stampFor(held),
+    `${String(acceptedAt).padStart(acceptedDigits, '0')}.${String(version).padStart(versionDigits, '0')}`,
     state,
     queue,
     type,
