@@ -9,7 +9,7 @@ import { Stage } from './stage.js';
 /** Beyond this share a run counts as disturbed; what the kernel does for us in its own threads counts as others'. */
 const disturbanceMax = 0.1;
 const triesMax = 3;
-const warmUpShare = 0.25;
+const warmUpShare = 2;
 
 export async function measure(
   of: Case,
