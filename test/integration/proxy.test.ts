@@ -196,9 +196,16 @@ test.each(['client', 'server'] as const)(
 test('delays both directions and keeps the order, also when the delay ends meanwhile', async () => {
   const client = await dial();
   proxy.latency(150);
+  const answerOnItsWay = new Promise<void>((resolve) => {
+    void proxy.dropReplies(() => {
+      resolve();
+      return false;
+    });
+  });
   const askedAt = performance.now();
   client.socket.write('slow ');
-  await eventually(() => expect(received.toString()).toBe('slow '), { what: 'the server has it' });
+  await answerOnItsWay;
+  expect(received.toString()).toBe('slow ');
   const tookMs = performance.now() - askedAt;
   expect(tookMs).toBeGreaterThan(140);
   proxy.latency(0);
