@@ -9,6 +9,7 @@ import { Stage } from './stage.js';
 /** Beyond this share a run counts as disturbed; what the kernel does for us in its own threads counts as others'. */
 const disturbanceMax = 0.1;
 const triesMax = 3;
+/** Tasks of the warm-up for each that is measured: the compilers of Java and Node.js take that long. */
 const warmUpShare = 2;
 
 export async function measure(
@@ -44,7 +45,7 @@ async function runOnce(
   try {
     const stage = await Stage.open(entrant);
     try {
-      const measures = await scenario(stage, { tasks, warmUp: Math.ceil(tasks * warmUpShare) });
+      const measures = await scenario(stage, { tasks, warmUp: warmUpShare * tasks });
       const { disturbance } = stage;
       const discarded = disturbance > disturbanceMax ? 'disturbed' : null;
       return { ...of, disturbance, discarded, measures };
