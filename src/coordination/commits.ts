@@ -70,6 +70,11 @@ export class Commits {
       });
     });
   }
+
+  /** Calls `gather` just before the lane's next multi is put together: what it commits leaves no later than if it had been now. */
+  whenLeaving(lane: Lane, gather: () => void): void {
+    this.#lanes[lane].whenLeaving(gather);
+  }
 }
 
 class LaneQueue {
@@ -79,6 +84,7 @@ class LaneQueue {
   readonly #stats: CommitStats;
   #waiting: Member[] = [];
   #singles: Member[] = [];
+  #gatherers: (() => void)[] = [];
   #inFlight = 0;
   #scheduled = false;
   /** Members per multi; halved by a refusal, doubled by a success. */
@@ -96,10 +102,16 @@ class LaneQueue {
     this.#schedule();
   }
 
+  whenLeaving(gather: () => void): void {
+    this.#gatherers.push(gather);
+    this.#schedule();
+  }
+
   #schedule(): void {
     if (this.#scheduled || this.#inFlight >= limits.multisInFlightMax) return;
     this.#scheduled = true;
     this.#clock.atEndOfTurn(() => {
+      for (const gather of this.#gatherers.splice(0)) gather();
       this.#scheduled = false;
       this.#flush();
     });

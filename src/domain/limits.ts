@@ -74,6 +74,10 @@ export const limits = {
    */
   multiOpsMax: 401,
   multiBytesMax: 512 * 1024,
+  /** A record as its znode keeps it: payload, result, ten errors and its fixed fields. */
+  recordBytesMax: 112 * 1024,
+  /** What a claim's transaction weighs beside its records: their paths, and the claim's znode, which names its tasks. */
+  claimBytesMax: 32 * 1024,
   /** Multis in flight per lane. */
   multisInFlightMax: 4,
   /** Znodes that one request reads: replies stay below 8 MiB. */
@@ -82,13 +86,18 @@ export const limits = {
   requestsInFlightMax: 256,
 } as const;
 
-// A record holds payload, result, ten errors and its fixed fields, and must fit one multi beside its claim.
-const recordBytesMax =
+assert(
   limits.payloadBytesMax +
-  limits.resultBytesMax +
-  limits.attemptsKept * limits.errorMessageCharsMax * 4 +
-  8_192;
-assert(recordBytesMax <= limits.multiBytesMax, 'the largest record fits one multi');
+    limits.resultBytesMax +
+    limits.attemptsKept * limits.errorMessageCharsMax * 4 +
+    8_192 <=
+    limits.recordBytesMax,
+  'a record holds payload, result, ten errors and its fixed fields',
+);
+assert(
+  limits.recordBytesMax + limits.claimBytesMax <= limits.multiBytesMax,
+  'the largest record fits one multi beside its claim',
+);
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
 assert(limits.payloadBytesMax + 16_384 <= limits.requestBytesMax, 'the largest payload fits one request');
 assert(limits.viewWordsPerSend * 2 <= 4_000, "what a Lua script of Redis may unpack holds a batch's members");

@@ -119,9 +119,6 @@ async function tryClaim(
   return { ref, session, moved, over: claimable.slice(carried), outcome };
 }
 
-/** What a claim may weigh beside its records: its znode names up to fifty tasks; paths and headers come on top. */
-const claimBytesMax = 32 * 1024;
-
 /** The writes of the first of `moved`, as many as one transaction carries; one record always fits (limits.ts). */
 function carriedBy(moved: readonly Held[]): { readonly sets: WriteOp[]; readonly carried: number } {
   const sets: WriteOp[] = [];
@@ -129,7 +126,7 @@ function carriedBy(moved: readonly Held[]): { readonly sets: WriteOp[]; readonly
   for (const { record, version } of moved) {
     const data = encodeRecord(record);
     bytes += data.length;
-    if (sets.length > 0 && bytes > limits.multiBytesMax - claimBytesMax) break;
+    if (sets.length > 0 && bytes > limits.multiBytesMax - limits.claimBytesMax) break;
     sets.push({ kind: 'set', path: recordPath(record.id), data, version: version - 1 });
   }
   return { sets, carried: sets.length };

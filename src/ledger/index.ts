@@ -21,6 +21,7 @@ export {
 } from './context.js';
 export { again, drive, type Until } from './drive.js';
 export { Endings } from './endings.js';
+export { Finish, type Finished } from './finish.js';
 export { type InterruptOutcome, interrupt, orphansOf } from './interrupt.js';
 export { type MoveOutcome, move } from './move.js';
 export { cancel, replay, resolve } from './operate.js';

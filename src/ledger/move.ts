@@ -26,11 +26,16 @@ export type MoveOptions = {
   /** What was read last, in session `readIn`; read now when absent, or when the session is another by now. */
   readonly held?: Held;
   readonly readIn?: SessionId | null;
+  /** By a write of this event whose reply was lost. */
+  readonly sent?: Sent;
   /** The claim to delete in the same transaction, when it still exists. */
   readonly deleteClaim?: string | null;
   /** Heads the transaction: a leader's term (P8). Its refusal ends the move as `refused`, `owner`. */
   readonly guard?: WriteOp;
 };
+
+/** The bytes, and the version they were to replace. */
+type Sent = { readonly data: Buffer; readonly version: number };
 
 /**
  * Moves task `id` by `event`. Reads again after BAD_VERSION and after a lost reply; never writes blindly. A version is
@@ -47,7 +52,7 @@ export async function move(
   let readIn = options.readIn ?? null;
   let known = held !== null;
   let claim = options.deleteClaim ?? null;
-  let sent: { readonly data: Buffer; readonly version: number } | null = null;
+  let sent = options.sent ?? null;
   const outcome = await drive<MoveOutcome>(ctx.runtime, options.until, async () => {
     if (!known || readIn !== ctx.session.sessionId) {
       readIn = ctx.session.sessionId;
@@ -102,7 +107,7 @@ function operations(
 }
 
 /** Whether what stands there is what we sent: the bytes carry nonces and times, the version is the one after ours. */
-function isOurs(held: Held, sent: { readonly data: Buffer; readonly version: number }): boolean {
+function isOurs(held: Held, sent: Sent): boolean {
   return held.version === sent.version + 1 && encodeRecord(held.record).equals(sent.data);
 }
 

@@ -1,11 +1,19 @@
 // hold.ts: a claim as its worker holds it: which of its tasks are still open, and its deletion once none is.
 
-import type { TaskId } from '../domain/index.js';
-import { type Claim, dropClaim, type LedgerContext } from '../ledger/index.js';
+import type { Held, RecordEvent, TaskId } from '../domain/index.js';
+import {
+  type Claim,
+  dropClaim,
+  Finish,
+  type Finished,
+  type LedgerContext,
+  type Until,
+} from '../ledger/index.js';
 
 export class Hold {
   readonly claim: Claim;
   readonly #open: Set<TaskId>;
+  #finish: Finish | null = null;
   #deleted = false;
 
   constructor(claim: Claim, tasks: readonly TaskId[]) {
@@ -13,9 +21,12 @@ export class Hold {
     this.#open = new Set(tasks);
   }
 
-  /** The claim's path when `task` is the last one open: its outcome's transaction deletes the claim as well. */
-  pathIfLast(task: TaskId): string | null {
-    return this.#open.size === 1 && this.#open.has(task) ? this.claim.path : null;
+  /** Records how an open task's attempt ended; with the last of them goes the claim. */
+  finish(ctx: LedgerContext, held: Held, event: RecordEvent, until: Until): Promise<Finished> {
+    if (this.#finish?.hasRoom !== true) {
+      this.#finish = new Finish(ctx, this.claim, (tasks) => tasks === this.#open.size);
+    }
+    return this.#finish.record(held, event, until);
   }
 
   /**

@@ -173,20 +173,19 @@ export class Run {
     const { event, retryInMs } = eventOf(outcome, held, clock.now(), random.roll());
     const inPlace = retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
     const hold = this.#hold;
-    const deleteClaim = inPlace ? null : hold.pathIfLast(this.#id);
-    const moved = await move(ctx, this.#id, event, {
-      until: { signal: end },
-      held,
-      readIn: hold.claim.session,
-      deleteClaim,
-    });
+    const until = { signal: end };
+    const { moved, claimDeleted } = inPlace
+      ? {
+          moved: await move(ctx, this.#id, event, { until, held, readIn: hold.claim.session }),
+          claimDeleted: false,
+        }
+      : await hold.finish(ctx, held, event, until);
     if (moved.kind === 'moved') this.#held = moved.held;
     if (moved.kind === 'moved' && moved.held.record.state === 'waiting' && inPlace) return retryInMs;
     if (moved.kind === 'moved') hintAt(ctx, moved.held.record);
     if (moved.kind !== 'unavailable') {
       // Readopted meanwhile: it is the new claim that is still there.
-      const deleted = deleteClaim !== null && moved.kind === 'moved' && hold === this.#hold;
-      this.#hold.close(ctx, this.#id, deleted, end);
+      this.#hold.close(ctx, this.#id, claimDeleted && hold === this.#hold, end);
     }
     this.#deps.onEnd(this, endingOf(outcome, held, moved));
     if (outcome.kind === 'unsettled') void this.#recordLate(outcome.late);
