@@ -41,6 +41,7 @@ import { Keys } from './keys.js';
 import {
   type AcceptOutcome,
   accept,
+  acceptAll,
   cancel,
   Endings,
   type LedgerContext,
@@ -185,20 +186,34 @@ export class Claimkeeper {
    */
   async submit(input: SubmissionInput): Promise<Submitted> {
     const [outcome] = await this.submitMany([input]);
-    if (outcome === undefined || outcome.kind === 'refused') throw outcome?.error;
-    const { id, created, state, dedupUntil } = outcome;
-    return { id, created, state, dedupUntil };
+    return submittedOf(outcome);
   }
 
   /** As {@link submit}, for many; one outcome each, in order. */
   async submitMany(inputs: readonly unknown[]): Promise<readonly SubmitManyOutcome[]> {
     const now = this.#runtime.clock.now();
+    const outcomes = new Array<SubmitManyOutcome | undefined>(inputs.length).fill(undefined);
+    const places: number[] = [];
+    const tasks: Submission[] = [];
+    inputs.forEach((input, place) => {
+      try {
+        tasks.push(this.#admit(input, now));
+        places.push(place);
+      } catch (error) {
+        outcomes[place] = refusedBy(error);
+      }
+    });
+    const tell = (n: number, outcome: AcceptOutcome | ClaimkeeperError): void => {
+      outcomes[places[n] as number] = this.#outcomeOf((tasks[n] as Submission).id, outcome);
+    };
     const likelyThere = inputs.length > 1 && this.#repeated;
-    const works = inputs.map((input) => this.#submitOne(input, now, likelyThere));
-    const inTime = await this.#inTime(Promise.all(works));
-    const outcomes = inTime === null ? await this.#soFar(works, inputs) : inTime.value;
-    if (inputs.length > 1) this.#repeated = outcomes.some(({ kind }) => kind === 'same');
-    return outcomes;
+    const options = { deadlineMs: this.#options.requestMsMax, likelyThere };
+    await this.#inTime(acceptAll(this.#ctx, tasks, options, tell));
+    if (inputs.length > 1) this.#repeated = outcomes.some((outcome) => outcome?.kind === 'same');
+    // Of a list that is late, what has ended, and of the others that they may be accepted yet; what is not valid has ended.
+    return outcomes.map(
+      (outcome, i) => outcome ?? { kind: 'refused', error: this.#late((inputs[i] as SubmissionInput).id) },
+    );
   }
 
   /**
@@ -379,41 +394,20 @@ export class Claimkeeper {
     await this.#session.close();
   }
 
-  async #submitOne(input: unknown, now: EpochMs, likelyThere: boolean): Promise<SubmitManyOutcome> {
-    try {
-      if (this.#closed !== null)
-        throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
-      const task = parseSubmission(input, now);
-      return this.#outcomeOf(task.id, await this.#accept(task, likelyThere));
-    } catch (error) {
-      if (error instanceof ClaimkeeperError) return { kind: 'refused', error };
-      throw error;
-    }
-  }
-
-  /** Of a list that is late: what has ended, and of the others that they may be accepted yet. */
-  async #soFar(
-    works: readonly Promise<SubmitManyOutcome>[],
-    inputs: readonly unknown[],
-  ): Promise<SubmitManyOutcome[]> {
-    const ended = await Promise.all(works.map((work) => Promise.race([work, null])));
-    return ended.map((outcome, i) => {
-      if (outcome !== null) return outcome;
-      const { id } = inputs[i] as SubmissionInput; // One that is not valid has ended.
-      return { kind: 'refused', error: this.#late(id) };
-    });
+  /** @throws ClaimkeeperError as {@link submit}, for what is not even tried */
+  #admit(input: unknown, now: EpochMs): Submission {
+    if (this.#closed !== null)
+      throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
+    const task = parseSubmission(input, now);
+    refuseHalted(this.#ctx, `task ${task.id}`, 'accepted');
+    return task;
   }
 
   async #accepted(task: Submission): Promise<Submitted> {
-    const inTime = await this.#inTime(this.#accept(task, false));
-    if (inTime === null) throw this.#late(task.id);
-    const { id, created, state, dedupUntil } = this.#outcomeOf(task.id, inTime.value);
-    return { id, created, state, dedupUntil };
-  }
-
-  #accept(task: Submission, likelyThere: boolean): Promise<AcceptOutcome> {
     refuseHalted(this.#ctx, `task ${task.id}`, 'accepted');
-    return accept(this.#ctx, task, this.#until(), { likelyThere });
+    const inTime = await this.#inTime(accept(this.#ctx, task, this.#until()));
+    if (inTime === null) throw this.#late(task.id);
+    return submittedOf(this.#outcomeOf(task.id, inTime.value));
   }
 
   /** What is on its way to a server that does not answer is not waited for: it may be accepted yet. */
@@ -425,7 +419,8 @@ export class Claimkeeper {
     return unavailable(`task ${id}`, 'accepted', { halted: this.#generation.halted, sent: true });
   }
 
-  #outcomeOf(id: TaskId, outcome: AcceptOutcome): Accepted {
+  #outcomeOf(id: TaskId, outcome: AcceptOutcome | ClaimkeeperError): SubmitManyOutcome {
+    if (outcome instanceof ClaimkeeperError) return { kind: 'refused', error: outcome };
     switch (outcome.kind) {
       case 'created':
       case 'same': {
@@ -434,17 +429,15 @@ export class Claimkeeper {
         const dedupUntil = (from + this.#options.dedupWindowMs) as EpochMs;
         return { kind: outcome.kind, id, created: outcome.kind === 'created', state, dedupUntil };
       }
-      case 'conflict':
-        throw new ClaimkeeperError(
-          'TASK_CONFLICT',
-          `task ${id} exists with other content: use another id, or submit what it was first submitted with`,
-          { field: 'id' },
-        );
-      case 'unavailable':
-        throw unavailable(`task ${id}`, 'accepted', {
-          halted: this.#generation.halted,
-          sent: outcome.sent,
-        });
+      case 'conflict': {
+        const message = `task ${id} exists with other content: use another id, or submit what it was first submitted with`;
+        return { kind: 'refused', error: new ClaimkeeperError('TASK_CONFLICT', message, { field: 'id' }) };
+      }
+      case 'unavailable': {
+        const { halted } = this.#generation;
+        const error = unavailable(`task ${id}`, 'accepted', { halted, sent: outcome.sent });
+        return { kind: 'refused', error };
+      }
     }
   }
 
@@ -471,4 +464,15 @@ export class Claimkeeper {
     this.#services.add(service);
     return service;
   }
+}
+
+function submittedOf(outcome: SubmitManyOutcome | undefined): Submitted {
+  if (outcome === undefined || outcome.kind === 'refused') throw outcome?.error;
+  const { id, created, state, dedupUntil } = outcome;
+  return { id, created, state, dedupUntil };
+}
+
+function refusedBy(error: unknown): SubmitManyOutcome {
+  if (error instanceof ClaimkeeperError) return { kind: 'refused', error };
+  throw error;
 }

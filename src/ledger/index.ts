@@ -1,4 +1,4 @@
-export { type AcceptOutcome, accept } from './accept.js';
+export { type AcceptOutcome, accept, acceptAll } from './accept.js';
 export {
   type Candidate,
   type Claim,

@@ -9,7 +9,7 @@ import {
   type TaskId,
   type TaskRecord,
 } from '../../src/domain/index.js';
-import { accept, cancel, replay, resolve } from '../../src/ledger/index.js';
+import { acceptAll, cancel, replay, resolve } from '../../src/ledger/index.js';
 import { Schedules } from '../../src/schedules.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import type { Fleet } from './fleet.js';
@@ -49,10 +49,33 @@ export class People {
   }
 
   submit(planned: PlannedSubmit): void {
-    for (const n of planned.tasks) {
+    const { chronicle, clock } = this.#world;
+    const { ctx, name } = this.#desk(planned.by);
+    const listed = planned.tasks.flatMap((n) => {
       const input = this.#inputs.get(n);
-      if (input !== undefined) this.#submitOne(planned, n, input);
-    }
+      if (input === undefined) return [];
+      const said = planned.altered ? { ...input, payload: 'something else' } : input;
+      return [{ n, task: parseSubmission(said, ctx.runtime.clock.now()) }];
+    });
+    const tasks = listed.map(({ task }) => task);
+    const what = `submit ${tasks.map(({ id }) => id).join(' ')}${planned.altered ? ', altered' : ''}`;
+    this.call(name, what, async () => {
+      const answers: string[] = [];
+      // What is altered was submitted before.
+      const options = { deadlineMs: callMsMax, likelyThere: planned.altered };
+      await acceptAll(ctx, tasks, options, (place, outcome) => {
+        if (outcome instanceof ClaimkeeperError) throw outcome;
+        const { kind } = outcome;
+        const { n, task } = listed[place] as (typeof listed)[number];
+        const answer = kind === 'unavailable' ? 'unanswered' : kind;
+        chronicle.submits.push({ task: task.id, body: task.hash, answer });
+        if (kind === 'created' || kind === 'same') this.acknowledged.add(task.id);
+        if (kind === 'unavailable' && this.patient && this.#random.chance(0.7))
+          clock.after(300, () => this.submit({ ...planned, tasks: [n] }));
+        answers[place] = kind;
+      });
+      return answers.join(' ');
+    });
   }
 
   schedule({ by, input }: PlannedSchedule): void {
@@ -109,22 +132,6 @@ export class People {
       const code = error instanceof ClaimkeeperError ? error.code : String(error);
       if (!this.#expected.includes(code)) chronicle.defects.push(`${what}: ${code}`);
       told(code);
-    });
-  }
-
-  #submitOne(planned: PlannedSubmit, n: number, input: SubmissionInput): void {
-    const { chronicle, clock } = this.#world;
-    const { ctx, name } = this.#desk(planned.by);
-    const said = planned.altered ? { ...input, payload: 'something else' } : input;
-    const task = parseSubmission(said, ctx.runtime.clock.now());
-    this.call(name, `submit ${task.id}${planned.altered ? ', altered' : ''}`, async () => {
-      const { kind } = await accept(ctx, task, { deadlineMs: callMsMax });
-      const answer = kind === 'unavailable' ? 'unanswered' : kind;
-      chronicle.submits.push({ task: task.id, body: task.hash, answer });
-      if (kind === 'created' || kind === 'same') this.acknowledged.add(task.id);
-      if (kind === 'unavailable' && this.patient && this.#random.chance(0.7))
-        clock.after(300, () => this.submit({ ...planned, tasks: [n] }));
-      return kind;
     });
   }
 
