@@ -83,6 +83,7 @@ export function casesAt(scale: Scale): Record<string, Case> {
     }),
     latency: compared('100 single tasks per second to idle workers', latency(100, scale.seconds), {
       metric: 'completed ms p50',
+      share: 0.5,
     }),
     bursts: compared('Bursts of 1,000 tasks to idle workers, 100 slots', bursts(1_000, scale.bursts), {
       metric: 'burst ms p50',
