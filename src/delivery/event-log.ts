@@ -1,18 +1,21 @@
 // event-log.ts: the read model's stream of changes of state, as someone follows it. Owns the place of a follower, who may have
 // been away, or slow, for longer than events are kept: then it is told that some are missing. A follower takes what it wants
 // when it wants: nothing is buffered for it.
+//
+// An entry of the stream holds several changes (sheet.ts). Its id, `<ms>-<serial>`, is that of the last of them; those before have
+// the serials before. So a follower goes on within an entry as after it.
 
 import {
   coversQueue,
   type EpochMs,
   type FollowQuery,
   type State,
-  type TaskId,
   type TaskSummary,
 } from '../domain/index.js';
 import { type Clock, delay } from '../runtime/index.js';
-import { answersIn, type RedisAccess } from './access.js';
+import type { RedisAccess } from './access.js';
 import { summaryIn } from './line.js';
+import { changesOn } from './sheet.js';
 
 export type TaskEvent = {
   readonly kind: 'event';
@@ -34,8 +37,19 @@ export type FeedItem =
 
 type Entry = readonly [id: string, fields: readonly string[]];
 
+type Page = {
+  /** After the place. */
+  readonly events: readonly TaskEvent[];
+  /** Up to where was looked. */
+  readonly end: string;
+  /** Whether the event at the place is kept. */
+  readonly stands: boolean;
+  /** There may be more. */
+  readonly isFull: boolean;
+};
+
 const start = '0-0';
-const pageSize = 200;
+const entriesPerPage = 20;
 const lookEveryMs = 200;
 const quietMs = 15_000;
 
@@ -68,28 +82,29 @@ export class EventLog {
     yield { kind: 'quiet', id: place };
     let spokenAt = this.#clock.monotonic();
     while (!signal.aborted) {
-      const { entries, stands } = await this.#read(place).catch(() => ({ entries: [], stands: true }));
+      const nothing = { events: [], end: place, stands: true, isFull: false };
+      const { events, end, stands, isFull } = await this.#read(place).catch(() => nothing);
       if (isEvent && !stands) {
         isEvent = false;
         spokenAt = this.#clock.monotonic();
         yield { kind: 'gap', after: place };
         // A place that nothing will come after, if it is not one of this stream.
-        if (entries.length === 0) place = await this.#newest().catch(() => place);
+        if (end === place) place = await this.#newest().catch(() => place);
       }
-      for (const entry of entries) {
-        place = entry[0];
+      for (const event of events) {
+        place = event.id;
         isEvent = true;
-        const event = eventIn(entry);
         if (signal.aborted) return;
-        if (event === null || !fits(event, query)) continue;
+        if (!fits(event, query)) continue;
         spokenAt = this.#clock.monotonic();
         yield event;
       }
+      if (end !== nothing.end) [place, isEvent] = [end, true];
       if (this.#clock.monotonic() - spokenAt >= quietMs) {
         spokenAt = this.#clock.monotonic();
         yield { kind: 'quiet', id: place };
       }
-      if (entries.length < pageSize) await delay(this.#clock, lookEveryMs, signal);
+      if (!isFull) await delay(this.#clock, lookEveryMs, signal);
     }
   }
 
@@ -100,17 +115,19 @@ export class EventLog {
     return entry?.[0] ?? start;
   }
 
-  /** In one step: whether the event at `place` is kept, and what comes after it. */
-  #read(place: string): Promise<{ readonly entries: readonly Entry[]; readonly stands: boolean }> {
-    return this.#access.ask(async () => {
-      const replies = await this.#access.redis
-        .multi()
-        .xrange(this.#key, place, place)
-        .xrange(this.#key, `(${place}`, '+', 'COUNT', pageSize)
-        .exec();
-      const [at = [], after = []] = answersIn(replies) as Entry[][];
-      return { entries: after, stands: at.length > 0 };
-    });
+  async #read(place: string): Promise<Page> {
+    const { redis } = this.#access;
+    const entries: readonly Entry[] = await this.#access.ask(() =>
+      redis.xrange(this.#key, place, '+', 'COUNT', entriesPerPage),
+    );
+    const events = entries.flatMap((entry) => (entry[0] === place ? [] : eventsIn(entry)));
+    const at = events.findIndex(({ id }) => id === place);
+    return {
+      events: events.slice(at + 1),
+      end: entries.at(-1)?.[0] ?? place,
+      stands: at >= 0 || entries[0]?.[0] === place,
+      isFull: entries.length === entriesPerPage,
+    };
   }
 }
 
@@ -118,14 +135,16 @@ function full(id: string): string {
   return id.includes('-') ? id : `${id}-0`;
 }
 
-function eventIn([id, fields]: Entry): TaskEvent | null {
+function eventsIn([id, fields]: Entry): TaskEvent[] {
   const values = new Map<string, string>();
   for (let i = 0; i < fields.length; i += 2) values.set(fields[i] ?? '', fields[i + 1] ?? '');
-  const task = summaryIn((values.get('id') ?? '') as TaskId, values.get('line') ?? '');
-  const from = values.get('from') ?? '-';
-  if (task === null) return null;
-  const at = Number.parseInt(id, 10) as EpochMs;
-  return { kind: 'event', id, at, from: from === '-' ? null : (from as State), task };
+  const changes = changesOn(values.get('sheet') ?? '', values.get('from') ?? '');
+  const [ms, serial] = id.split('-').map(Number) as [EpochMs, number];
+  const before = serial - changes.length;
+  return changes.flatMap(({ id, line, from }, i) => {
+    const task = summaryIn(id, line);
+    return task === null ? [] : [{ kind: 'event', id: `${ms}-${before + 1 + i}`, at: ms, from, task }];
+  });
 }
 
 function fits({ task }: TaskEvent, { state, queue, queues, type }: FollowQuery): boolean {

@@ -1,176 +1,208 @@
 // read-model-script.ts: the read model's one writer, which Redis runs as one step: line, indexes, counts and events of a task
-// agree at every moment. Owns what becomes of a word (line.ts) and the names of the keys.
+// agree at every moment. Owns what becomes of a word (sheet.ts) and the names of the keys.
 //
 //   @line:<bucket>          hash: a task's line by its id
 //   @in:<queue>:<state>     members in order; their number is the count
-//   @type:<type>, @error:<code>, @tasks          likewise
-//   @due:<queue>            waiting tasks by when they were, or will be, due
-//   @queues                 queues that have tasks
-//   @events                 stream of changes of state
+//   @in:<queue>:later       instead, of waiting tasks that are, or were, due only after they were accepted
+//   @due:<queue>            those, by when
+//   @type:<type>, @error:<code>     members in order
+//   @queues, @types         those that have tasks
+//   @events                 stream of changes of state, a sheet an entry: its id is that of its last change, `<ms>-<serial>`
 
-/** `KEYS[1]`: what every key begins with. `ARGV[1]`: events kept; then two arguments per word: what is to be done with which task, and its line (line.ts). */
+/** `KEYS[1]`: what every key begins with. `ARGV`: changes kept; the stamp that `i` replaces; sheets. */
 export const readModelScript = `
-local prefix = KEYS[1]
-local states = { 'waiting', 'running', 'completed', 'failed', 'cancelled', 'uncertain' }
+local prefix, kept, instead = KEYS[1], tonumber(ARGV[1]), ARGV[2]
+local events = prefix .. 'events'
+local places = { 'waiting', 'later', 'running', 'completed', 'failed', 'cancelled', 'uncertain' }
 
--- What becomes of the indexes, written at the end with one command per index: by key, then by member, its score; false: it leaves.
+-- What becomes of the indexes, written at the end with one command each. A task is in a call once: no member both comes and goes.
 local indexes = {}
 local function index(name)
   local key = prefix .. name
-  local members = indexes[key] or {}
-  indexes[key] = members
-  return members
+  local known = indexes[key]
+  if not known then
+    known = { added = {}, removed = {} }
+    indexes[key] = known
+  end
+  return known
 end
 
-local tasks = index('tasks')
+local function add(to, score, member)
+  local added = to.added
+  added[#added + 1] = score
+  added[#added + 1] = member
+end
 
--- The indexes of a state, queue, type and error code: most words of a call share a few of these.
-local places = {}
+local function remove(from, member)
+  local removed = from.removed
+  removed[#removed + 1] = member
+end
+
+-- Where tasks of these words are found: those of a call share a few.
+local known = {}
+local nowhere = {}
 local function placeOf(words)
-  local place = places[words]
+  local place = known[words]
   if not place then
-    local state, queue, kind, code = string.match(words, '(%S+) (%S+) (%S+) (%S+)')
+    local state, queue, kind, code, due, attempt = string.match(words, '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+    local isLater = due ~= '-'
     place = {
-      state = state, queue = queue, byState = index('in:' .. queue .. ':' .. state), byType = index('type:' .. kind),
-      byCode = code ~= '-' and index('error:' .. code) or nil, byDue = index('due:' .. queue),
+      state = state, attempt = attempt, queue = queue, kind = kind,
+      byState = index('in:' .. queue .. ':' .. (isLater and 'later' or state)), byType = index('type:' .. kind),
+      byCode = code ~= '-' and index('error:' .. code) or nil,
+      byDue = isLater and index('due:' .. queue) or nil, due = due,
     }
-    places[words] = place
+    known[words] = place
   end
   return place
 end
 
-local function read(id, line)
-  local accepted, words, due, attempt = string.match(line, '^(%d+)%.%d+ (%S+ %S+ %S+ %S+) (%S+) (%S+)')
-  if not accepted then return nil end
-  return { id = id, member = accepted .. ':' .. id, place = placeOf(words), due = due, attempt = attempt }
+-- A line of another form is as good as none: no index knows of it.
+local function read(line)
+  local till = string.find(line, '|', 28, true)
+  if not till then return nil end
+  return { stamp = string.sub(line, 1, 26), accepted = string.sub(line, 1, 15), place = placeOf(string.sub(line, 28, till - 1)) }
 end
 
--- Queues that may have become empty.
-local left = {}
+-- Queues and types that have tasks for the first time, or perhaps no more.
+local queues, kinds = {}, {}
 
-local function leave(task)
-  local place, member = task.place, task.member
-  tasks[member] = false
-  place.byType[member] = false
-  place.byState[member] = false
-  if place.byCode then place.byCode[member] = false end
-  if task.due ~= '-' then place.byDue[task.id] = false end
-  left[place.queue] = true
+local function swap(from, to, before, after)
+  if from == to and before == after then return end
+  if from then remove(from, before) end
+  if to then add(to, '0', after) end
 end
 
-local entered = {}
-
-local function enter(task)
-  local place, member = task.place, task.member
-  tasks[member] = '0'
-  place.byType[member] = '0'
-  place.byState[member] = '0'
-  if place.byCode then place.byCode[member] = '0' end
-  if task.due ~= '-' then place.byDue[task.id] = task.due end
-  entered[place.queue] = true
+-- Nil: from nowhere, or to nowhere.
+local function move(id, old, new)
+  local from, to = old and old.place or nowhere, new and new.place or nowhere
+  local before, after = old and old.accepted .. ':' .. id, new and new.accepted .. ':' .. id
+  swap(from.byType, to.byType, before, after)
+  swap(from.byState, to.byState, before, after)
+  swap(from.byCode, to.byCode, before, after)
+  if from.byDue ~= to.byDue or from.due ~= to.due then
+    if from.byDue and from.byDue ~= to.byDue then remove(from.byDue, id) end
+    if to.byDue then add(to.byDue, to.due, id) end
+  end
+  if from.queue ~= to.queue then
+    if old then queues[from.queue] = true end
+    if new then queues[to.queue] = true end
+  end
+  if from.kind ~= to.kind then
+    if old then kinds[from.kind] = true end
+    if new then kinds[to.kind] = true end
+  end
 end
 
--- A task that moves keeps most of its places.
-local function move(old, task)
-  local from, to, member = old.place, task.place, task.member
-  if old.member ~= member or from.queue ~= to.queue or from.byType ~= to.byType then
-    leave(old)
-    return enter(task)
-  end
-  if from.byState ~= to.byState then
-    from.byState[member] = false
-    to.byState[member] = '0'
-  end
-  if from.byCode ~= to.byCode then
-    if from.byCode then from.byCode[member] = false end
-    if to.byCode then to.byCode[member] = '0' end
-  end
-  if old.due ~= task.due then
-    to.byDue[task.id] = task.due ~= '-' and task.due
-  end
+local function enlist(registry, name, keys)
+  local stands = redis.call('EXISTS', unpack(keys)) > 0
+  redis.call(stands and 'SADD' or 'SREM', prefix .. registry, name)
 end
 
 local function writeIndexes()
   for key, members in pairs(indexes) do
-    local added, removed = {}, {}
-    for member, score in pairs(members) do
-      if score then
-        added[#added + 1] = score
-        added[#added + 1] = member
-      else
-        removed[#removed + 1] = member
-      end
-    end
-    if #added > 0 then redis.call('ZADD', key, unpack(added)) end
-    if #removed > 0 then redis.call('ZREM', key, unpack(removed)) end
+    if #members.removed > 0 then redis.call('ZREM', key, unpack(members.removed)) end
+    if #members.added > 0 then redis.call('ZADD', key, unpack(members.added)) end
   end
-  for queue in pairs(entered) do redis.call('SADD', prefix .. 'queues', queue) end
-  for queue in pairs(left) do
-    local isEmpty = true
-    for _, state in ipairs(states) do
-      isEmpty = isEmpty and redis.call('EXISTS', prefix .. 'in:' .. queue .. ':' .. state) == 0
-    end
-    if isEmpty then redis.call('SREM', prefix .. 'queues', queue) end
+  for queue in pairs(queues) do
+    local keys = {}
+    for n, place in ipairs(places) do keys[n] = prefix .. 'in:' .. queue .. ':' .. place end
+    enlist('queues', queue, keys)
   end
+  for kind in pairs(kinds) do enlist('types', kind, { prefix .. 'type:' .. kind }) end
 end
 
-local events = prefix .. 'events'
-local function event(old, task, line)
-  local from = '-'
-  if old and old.member == task.member then
-    if old.place.state == task.place.state and old.attempt == task.attempt then return end
-    from = old.place.state
+-- Changes of the sheet that is being read: of each of its lines the state before, '-' where that is not known, '.' where nothing changed.
+local froms, changes
+
+local function note(before, task)
+  local from = '.'
+  if not before or before.accepted ~= task.accepted then
+    from = '-'
+  elseif before.place.state ~= task.place.state or before.place.attempt ~= task.place.attempt then
+    from = before.place.state
   end
-  redis.call('XADD', events, '*', 'id', task.id, 'from', from, 'line', line)
+  if from ~= '.' then changes = changes + 1 end
+  froms[#froms + 1] = from
 end
 
--- What is shown of a task, as the words before have left it.
-local entries = {}
-local function entryOf(hash, id)
-  local entry = entries[id]
-  if not entry then
-    local line = redis.call('HGET', hash, id)
-    -- A line of another form is as good as none: no index knows of it.
-    local task = line and read(id, line) or nil
-    entry = { task = task, stamp = task and string.sub(line, 1, 26) }
-    entries[id] = entry
-  end
-  return entry
+local function skip()
+  froms[#froms + 1] = '.'
 end
 
 local newer = {}
-for at = 2, #ARGV, 2 do
-  local line = ARGV[at + 1]
-  local how, instead, bucket, id = string.match(ARGV[at], '^(%S+) (%S+) (%S+) (%S+)$')
-  local hash = prefix .. 'line:' .. bucket
-  local entry = entryOf(hash, id)
-  local old, shown, stamp = entry.task, entry.stamp, string.sub(line, 1, 26)
-  if how == 'gone' then
-    if not shown or shown <= stamp then
-      if old then leave(old) end
+
+-- Words about one task: what it was, and what is told of it now.
+local function tell(how, hash, id, passed, line)
+  local shown = redis.call('HGET', hash, id)
+  local old = shown and read(shown) or nil
+  local last = old
+  for _, earlier in ipairs(passed) do
+    local task = read(earlier)
+    if not last or last.stamp < task.stamp then
+      note(last, task)
+      last = task
+    else
+      skip()
+    end
+  end
+  local stamp = string.sub(line, 1, 26)
+  if how == 'g' then
+    if not old or old.stamp <= stamp then
+      if old then move(id, old, nil) end
       redis.call('HDEL', hash, id)
-      entry.task, entry.stamp = nil, nil
     end
-  elseif how == 'passed' then
-    if not shown or shown < stamp then
-      local task = read(id, line)
-      event(entry.passed or old, task, line)
-      -- What the next change comes from.
-      entry.passed = task
-    end
-  elseif (how == 'instead' and shown == instead) or (how ~= 'instead' and (not shown or shown < stamp)) then
-    local task = read(id, line)
-    if old then move(old, task) else enter(task) end
+  elseif (how == 'i' and old and old.stamp == instead) or (how ~= 'i' and (not old or old.stamp < stamp)) then
+    local task = read(line)
+    move(id, old, task)
     redis.call('HSET', hash, id, line)
-    entry.task, entry.stamp = task, stamp
     -- A task that a pass over the ledger finds is no news of its own.
-    if old or how == 'told' then event(entry.passed or old, task, line) end
-  elseif how == 'found' and shown > stamp then
+    if old or how == 't' then return note(last, task) end
+  elseif how == 'f' and old.stamp > stamp then
     newer[#newer + 1] = id
-    newer[#newer + 1] = shown
+    newer[#newer + 1] = old.stamp
+  end
+  skip()
+end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local serial = 0
+local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
+if newest then
+  local at, number = string.match(newest[1], '(%d+)-(%d+)')
+  now, serial = math.max(now, tonumber(at)), tonumber(number)
+end
+local began = serial
+
+for at = 3, #ARGV do
+  local sheet = ARGV[at]
+  local passed, from = {}, 1
+  froms, changes = {}, 0
+  while from < #sheet do
+    local till = string.find(sheet, '\\n', from, true)
+    if string.sub(sheet, from, from) == '+' then
+      passed[#passed + 1] = string.sub(sheet, from + 1, till - 1)
+    else
+      local space = string.find(sheet, ' ', from, true)
+      local hash = prefix .. 'line:' .. string.sub(sheet, from + 1, from + 2)
+      tell(string.sub(sheet, from, from), hash, string.sub(sheet, from + 3, space - 1), passed, string.sub(sheet, space + 1, till - 1))
+      passed = {}
+    end
+    from = till + 1
+  end
+  if changes > 0 then
+    serial = serial + changes
+    redis.call('XADD', events, string.format('%.0f-%.0f', now, serial), 'from', table.concat(froms, ' '), 'sheet', sheet)
   end
 end
 writeIndexes()
-redis.call('XTRIM', events, 'MAXLEN', '~', ARGV[1])
+
+-- An entry has a change at least: as many as came are enough.
+for _ = began + 1, serial do
+  local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+  if not oldest or serial - tonumber(string.match(oldest[1], '%d+$')) < kept then break end
+  redis.call('XDEL', events, oldest[1])
+end
 return newer
 `;

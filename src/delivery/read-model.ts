@@ -1,6 +1,6 @@
 // read-model.ts: a view of the ledger for lists and counts. It decides nothing (P6): it may lag behind, be lost, and is rebuilt
 // from the ledger by the scheduler's pass (scheduler/view-repair.ts). Owns how tasks are found in it; how they come into it is
-// news.ts, line.ts and read-model-script.ts.
+// news.ts, line.ts, sheet.ts and read-model-script.ts.
 
 import type { Result } from 'ioredis';
 import {
@@ -21,20 +21,10 @@ import {
 import type { Runtime } from '../runtime/index.js';
 import { answersIn, type RedisAccess } from './access.js';
 import { EventLog } from './event-log.js';
-import {
-  argumentsOf,
-  idOfMember,
-  lineOf,
-  memberOf,
-  type Stamp,
-  stampOf,
-  summaryIn,
-  toldWord,
-  type Word,
-  wordOf,
-} from './line.js';
+import { acceptedIn, idOfMember, lineOf, memberOf, type Stamp, stampOf, summaryIn } from './line.js';
 import { NewsDesk } from './news.js';
 import { readModelScript } from './read-model-script.js';
+import { sheetsOf, type Word } from './sheet.js';
 
 export type TaskPage = {
   /** Newest first. */
@@ -55,10 +45,18 @@ export type Shown = { readonly id: TaskId; readonly stamp: Stamp };
 
 type Member = string;
 
+/** Beside the states: where tasks wait that were not due when they were accepted. */
+const later = 'later';
+
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     /** read-model-script.ts; sent as a whole only to a Redis that does not have it yet. */
-    claimkeeperView(prefix: string, ...args: (string | number)[]): Result<string[], Context>;
+    claimkeeperView(
+      prefix: string,
+      kept: number,
+      instead: Stamp,
+      ...sheets: string[]
+    ): Result<string[], Context>;
   }
 }
 
@@ -72,7 +70,7 @@ export class ReadModel {
     this.#access = access;
     access.redis.defineCommand('claimkeeperView', { numberOfKeys: 1, lua: readModelScript });
     this.news = new NewsDesk(
-      { ready: () => access.available(), send: (words) => this.#write(words) },
+      { ready: () => access.available(), send: (sheets) => this.#write(sheets) },
       runtime,
     );
     this.events = new EventLog(access, `${access.prefix}events`, runtime.clock);
@@ -80,7 +78,7 @@ export class ReadModel {
 
   /** Never throws and never waits: words leave in batches. While Redis is away they are kept, up to `limits.viewBufferMax`. */
   note(news: readonly News[]): void {
-    this.news.put(news.map(toldWord));
+    this.news.put(news.map((each) => wordOf(each, each.gone === true ? 'gone' : 'told')));
   }
 
   // For those who look.
@@ -120,19 +118,25 @@ export class ReadModel {
       const names = (await this.#queues()).sort();
       const asked = this.#access.redis.multi();
       for (const name of names) {
-        for (const state of states) asked.zcard(this.#in(name, state));
+        for (const state of [...states, later]) asked.zcard(this.#key(`in:${name}:${state}`));
+        asked.zrange(this.#key(`in:${name}:waiting`), 0, 0);
         asked.zrange(this.#key(`due:${name}`), 0, 0, 'WITHSCORES');
       }
       const replies = names.length === 0 ? [] : answersIn(await asked.exec());
-      const perQueue = states.length + 1;
+      const perQueue = states.length + 3;
       return names.map((queue, i) => {
         const own = replies.slice(i * perQueue, (i + 1) * perQueue);
-        const [, score] = own[states.length] as string[];
-        const due = score === undefined ? null : Number(score);
+        const counts = Object.fromEntries(states.map((state, n) => [state, own[n]])) as Record<State, number>;
+        const [waitingLater, firstMembers, firstDue] = own.slice(states.length) as [
+          number,
+          Member[],
+          string[],
+        ];
+        const due = Math.min(...firstMembers.map(acceptedIn), ...firstDue.slice(1).map(Number));
         return {
           queue,
-          counts: Object.fromEntries(states.map((state, n) => [state, own[n]])) as Record<State, number>,
-          oldestDueSince: due === null || due > now ? null : (due as EpochMs),
+          counts: { ...counts, waiting: counts.waiting + waitingLater },
+          oldestDueSince: due > now ? null : (due as EpochMs),
         };
       });
     });
@@ -148,7 +152,7 @@ export class ReadModel {
     const lines = await this.#access.ask(() => this.#lines(held.map(({ record }) => record.id)));
     // In a pass most are shown already: to ask costs a tenth of what the script does.
     const others = held.filter((each, i) => lines[i] !== lineOf(each));
-    const found = await this.#write(others.map((each) => wordOf(each, 'found')));
+    const found = await this.#write(sheetsOf(others.map((each) => wordOf(each, 'found'))));
     const newer: Shown[] = [];
     for (let i = 0; i < found.length; i += 2)
       newer.push({ id: found[i] as TaskId, stamp: found[i + 1] as Stamp });
@@ -160,7 +164,7 @@ export class ReadModel {
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
   async replace(held: Held, newer: Shown): Promise<void> {
-    await this.#write([wordOf(held, 'instead', newer.stamp)]);
+    await this.#write(sheetsOf([wordOf(held, 'instead')]), newer.stamp);
   }
 
   /** @throws ClaimkeeperError `REDIS_UNAVAILABLE` */
@@ -176,7 +180,7 @@ export class ReadModel {
    */
   running(): Promise<TaskId[]> {
     return this.#access.ask(async () => {
-      const keys = (await this.#queues()).map((queue) => this.#in(queue, 'running'));
+      const keys = (await this.#queues()).flatMap((queue) => this.#in(queue, 'running'));
       return (await this.#members(keys, '+', '-', limits.listScanMax)).map(idOfMember);
     });
   }
@@ -198,16 +202,14 @@ export class ReadModel {
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
   async drop(entries: readonly Shown[]): Promise<void> {
-    const gone = ({ id, stamp }: Shown): Word => ({ how: 'gone', id, line: stamp, instead: null });
-    await this.#write(entries.map(gone));
+    const gone = ({ id, stamp }: Shown): Word => ({ how: 'gone', id, line: stamp });
+    await this.#write(sheetsOf(entries.map(gone)));
   }
 
-  async #write(words: readonly Word[]): Promise<string[]> {
-    if (words.length === 0) return [];
+  async #write(sheets: readonly string[], instead: Stamp = ''): Promise<string[]> {
+    if (sheets.length === 0) return [];
     const { redis, prefix } = this.#access;
-    return this.#access.ask(() =>
-      redis.claimkeeperView(prefix, limits.eventsKept, ...words.flatMap(argumentsOf)),
-    );
+    return this.#access.ask(() => redis.claimkeeperView(prefix, limits.eventsKept, instead, ...sheets));
   }
 
   /** The indexes that together hold every task that fits, and the fewest others. */
@@ -216,12 +218,13 @@ export class ReadModel {
     if (filter.queue !== null || filter.state !== null) {
       const queues = filter.queue === null ? await this.#queues() : [filter.queue];
       const wanted = filter.state === null ? states : [filter.state];
-      choices.push(queues.flatMap((queue) => wanted.map((state) => this.#in(queue, state))));
+      choices.push(queues.flatMap((queue) => wanted.flatMap((state) => this.#in(queue, state))));
     }
     if (filter.type !== null) choices.push([this.#key(`type:${filter.type}`)]);
     if (filter.errorCode !== null) choices.push([this.#key(`error:${filter.errorCode}`)]);
-    const [first = [this.#key('tasks')]] = choices;
-    if (choices.length < 2) return first;
+    const [first] = choices;
+    if (first === undefined) return (await this.#types()).map((type) => this.#key(`type:${type}`));
+    if (choices.length === 1) return first;
     const sizes = await Promise.all(choices.map((keys) => this.#sizeOf(keys)));
     return choices[sizes.indexOf(Math.min(...sizes))] ?? first;
   }
@@ -273,8 +276,13 @@ export class ReadModel {
     return (await this.#access.redis.smembers(this.#key('queues'))) as Name[];
   }
 
-  #in(queue: Name, state: State): string {
-    return this.#key(`in:${queue}:${state}`);
+  async #types(): Promise<Name[]> {
+    return (await this.#access.redis.smembers(this.#key('types'))) as Name[];
+  }
+
+  #in(queue: Name, state: State): string[] {
+    const places = state === 'waiting' ? [state, later] : [state];
+    return places.map((place) => this.#key(`in:${queue}:${place}`));
   }
 
   #key(name: string): string {
@@ -305,7 +313,11 @@ function lowerBound({ acceptedAfter }: ListQuery): string {
 
 function placeIn(before: string): { readonly acceptedAt: EpochMs; readonly id: TaskId } {
   const member = before.slice(1);
-  return { acceptedAt: Number.parseInt(member, 10) as EpochMs, id: idOfMember(member) };
+  return { acceptedAt: acceptedIn(member), id: idOfMember(member) };
+}
+
+function wordOf(held: Held, how: Word['how']): Word {
+  return { how, id: held.record.id, line: lineOf(held) };
 }
 
 function descending(a: Member, b: Member): number {

@@ -7,6 +7,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../../infra/servers.js';
 import { EventLog } from '../../src/delivery/event-log.js';
 import { Deliveries, type FeedItem, type ReadModel, type TaskPage } from '../../src/delivery/index.js';
+import { lineOf } from '../../src/delivery/line.js';
+import { readModelScript } from '../../src/delivery/read-model-script.js';
+import { sheetsOf } from '../../src/delivery/sheet.js';
 import {
   bucketOf,
   type EpochMs,
@@ -117,11 +120,11 @@ async function indexesOf(prefix: string): Promise<Map<string, string[]>> {
   const redis = new Redis(redisUrl());
   try {
     const keys = (await redis.keys(`${prefix}:@*`)).filter((key) =>
-      /@(tasks|in:|type:|error:|due:|queues)/.test(key),
+      /@(in:|type:|error:|due:|queues|types)/.test(key),
     );
     const found = new Map<string, string[]>();
     for (const key of keys.sort()) {
-      const members = key.endsWith('@queues')
+      const members = /@(queues|types)$/.test(key)
         ? (await redis.smembers(key)).sort()
         : await redis.zrange(key, 0, -1, 'WITHSCORES');
       found.set(key.slice(prefix.length), members);
@@ -266,6 +269,22 @@ describe('lists', () => {
       'c',
       'b',
     ]);
+  });
+
+  test('one that waits is in the list of those, whether it was due when it was accepted or is later', async () => {
+    const model = await view();
+    await told(
+      model,
+      held('a', 0),
+      held('b', 0, { notBefore: (t0 + 60_000) as EpochMs }),
+      held('c', 0, { notBefore: (t0 - 1) as EpochMs }),
+    );
+    expect(await idsOf(model, { state: 'waiting' })).toEqual(['c', 'b', 'a']);
+    await told(model, held('b', 1, { state: 'running' }), held('c', 1, { state: 'running' }));
+    await told(model, held('c', 2, { attempt: 2, notBefore: (t0 + 5_000) as EpochMs }));
+    expect(await idsOf(model, { state: 'waiting' })).toEqual(['c', 'a']);
+    expect(await idsOf(model, { state: 'running' })).toEqual(['b']);
+    expect(await countsOf(model)).toEqual({ waiting: 2, running: 1 });
   });
 
   test('pages hold every task once, whatever is accepted and moved meanwhile', async () => {
@@ -497,6 +516,86 @@ describe('events', () => {
       { kind: 'event', task: { id: 'a' } },
       { kind: 'event', task: { id: 'b' } },
     ]);
+  });
+
+  test('who was cut off amid changes that were told together goes on there', async () => {
+    const model = await view();
+    const tasks = Array.from({ length: 70 }, (_, n) => held(`t${n}`, 0));
+    const lives = tasks.flatMap((task) => [
+      task,
+      { ...task, version: 1, record: { ...task.record, state: 'running' as const } },
+      { ...task, version: 2, record: { ...task.record, state: 'completed' as const } },
+    ]);
+    await told(model, ...lives);
+    const all = (await take(model, 210)) as { id: string }[];
+    expect(new Set(all.map(({ id }) => id)).size).toBe(210);
+    for (const seen of [1, 2, 3, 50, 51, 52, 149, 150, 209]) {
+      expect(await take(model, 210 - seen, all[seen - 1]?.id)).toEqual(all.slice(seen));
+    }
+    const [ms, serial] = (all[0]?.id ?? '').split('-').map(Number) as [number, number];
+    for (const unknown of [`${ms}-${serial - 1}`, `${ms - 1}-${serial}`]) {
+      expect(await take(model, 2, unknown)).toEqual([{ kind: 'gap', after: unknown }, all[0]]);
+    }
+  });
+
+  test('of one task they come in the order of its life, in whichever it was told', async () => {
+    const model = await view();
+    await told(
+      model,
+      held('a', 3, { state: 'completed' }),
+      held('a', 0),
+      held('a', 1, { state: 'running' }),
+      held('a', 0),
+    );
+    await told(model, held('a', 2, { state: 'running', attempt: 2 }));
+    expect(await take(model, 3)).toMatchObject([
+      { from: null, task: { state: 'waiting' } },
+      { from: 'waiting', task: { state: 'running' } },
+      { from: 'running', task: { state: 'completed' } },
+    ]);
+  });
+
+  test('what was found in a pass, and what goes, is none; what was told of it before it went is', async () => {
+    const model = await view();
+    await model.show([held('found', 0)]);
+    await told(model, held('a', 1, { state: 'running' }), held('a', 2, { state: 'completed' }), {
+      ...held('a', 2, { state: 'completed' }),
+      gone: true,
+    });
+    await told(model, held('found', 1, { state: 'cancelled' }));
+    expect(await idsOf(model)).toEqual(['found']);
+    expect(await take(model, 3)).toMatchObject([
+      { from: null, task: { id: 'a', state: 'running' } },
+      { from: 'running', task: { id: 'a', state: 'completed' } },
+      { from: 'waiting', task: { id: 'found', state: 'cancelled' } },
+    ]);
+  });
+
+  test('as many as are promised are kept, and few more, whether they come alone or together', async () => {
+    const redis = new Redis(redisUrl());
+    onTestFinished(() => redis.disconnect());
+    const prefix = `${uniquePrefix()}:@`;
+    let tasks = 0;
+    const tell = (count: number): Promise<unknown> => {
+      const words = Array.from({ length: count }, () => {
+        tasks += 1;
+        const { record } = held(`t${tasks}`, 0);
+        return { how: 'told' as const, id: record.id, line: lineOf({ record, version: 0 }) };
+      });
+      return redis.eval(readModelScript, 1, prefix, 100, '', ...sheetsOf(words));
+    };
+    const kept = async (): Promise<number> => {
+      const [oldest] = await redis.xrange(`${prefix}events`, '-', '+', 'COUNT', 1);
+      const [, froms = ''] = oldest?.[1] ?? [];
+      return tasks - Number(oldest?.[0].split('-')[1]) + froms.split(' ').length;
+    };
+    for (const count of [1, 200, 1, 1, 30, ...Array.from({ length: 130 }, () => 1), 170, 3]) {
+      await tell(count);
+      const found = await kept();
+      expect(found).toBeGreaterThanOrEqual(Math.min(tasks, 100));
+      expect(found).toBeLessThanOrEqual(100 + 50);
+    }
+    expect(await redis.xlen(`${prefix}events`)).toBeLessThan(10);
   });
 
   test('without a place it is from now on; an id that is ahead of all is a gap, and then from now on', async () => {
