@@ -22,7 +22,7 @@ export type Cargo = { readonly ids: readonly TaskId[]; readonly priority: number
 
 export type ParcelJob = { readonly name: string; readonly data: Cargo; readonly opts: BulkJobOptions };
 
-/** One parcel per (queue, priority, due) and fifty ids, in front if one of them is; an id given twice in a group travels once. */
+/** One parcel per (queue, priority, due) and hundred ids, in front if one of them is; an id given twice in a group travels once. */
 export function pack(hints: readonly Hint[], now: EpochMs, random: Random): Parcel[] {
   const groups = new Map<string, { first: Hint; due: EpochMs | null; ids: Set<TaskId>; inFront: boolean }>();
   for (const hint of hints) {

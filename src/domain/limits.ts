@@ -50,7 +50,7 @@ export const limits = {
   /** Keys and addresses whose requests are counted; the one that asked longest ago is forgotten for a new one. */
   callersCountedMax: 10_000,
   /** Task ids in one delivery, and tasks in one claim. */
-  envelopeTasksMax: 50,
+  envelopeTasksMax: 100,
   /** Deliveries that wait in a process while Redis is away; the oldest beyond are dropped, and repeated by the reconciler. */
   deliveryBufferMax: 100_000,
   /** Envelopes sent within the last seconds, kept by a process to be sent again where Redis may have forgotten them. */
@@ -69,7 +69,7 @@ export const limits = {
   /** Clients of one API process that follow events at the same time. */
   followersMax: 200,
   /**
-   * Operations and bytes of one multi: the generation's check and eight full envelopes, so that a bulk is not cut into odd ones;
+   * Operations and bytes of one multi: the generation's check and four full envelopes, so that a bulk is not cut into odd ones;
    * ZooKeeper drops a connection that sends over 1 MiB (trap 18).
    */
   multiOpsMax: 401,
@@ -77,11 +77,11 @@ export const limits = {
   /** A record as its znode keeps it: payload, result, ten errors and its fixed fields. */
   recordBytesMax: 112 * 1024,
   /** What a claim's transaction weighs beside its records: their paths, and the claim's znode, which names its tasks. */
-  claimBytesMax: 32 * 1024,
+  claimBytesMax: 40 * 1024,
   /** Multis in flight per lane. */
   multisInFlightMax: 4,
-  /** Znodes that one request reads: replies stay below 8 MiB. */
-  readsPerRequestMax: 64,
+  /** Znodes that one request reads, so that a full envelope's are; replies stay below 12 MiB. */
+  readsPerRequestMax: 100,
   /** Requests in flight on one connection (trap 22). */
   requestsInFlightMax: 256,
 } as const;
@@ -99,6 +99,15 @@ assert(
   'the largest record fits one multi beside its claim',
 );
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
+assert(
+  (limits.envelopeTasksMax + 1) * (2 * limits.taskIdCharsMax + 96) <= limits.claimBytesMax,
+  "a claim names its tasks twice: in its znode, and by their records' paths",
+);
+assert(limits.envelopeTasksMax <= limits.readsPerRequestMax, "one request reads an envelope's records");
+assert(
+  limits.readsPerRequestMax * limits.recordBytesMax <= 12 * 1024 * 1024,
+  'replies stay below 12 MiB, of the 64 that are read',
+);
 assert(limits.payloadBytesMax + 16_384 <= limits.requestBytesMax, 'the largest payload fits one request');
 assert(limits.viewWordsPerSend * 2 <= 4_000, "what a Lua script of Redis may unpack holds a batch's members");
 assert(

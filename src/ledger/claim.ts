@@ -59,7 +59,7 @@ export type ClaimOptions = {
   readonly readIn?: SessionId | null;
 };
 
-/** Takes what can be taken of `candidates` (1–50) with one claim of `worker`. */
+/** Takes what can be taken of `candidates` (1–100) with one claim of `worker`. */
 export async function takeClaim(
   ctx: LedgerContext,
   worker: WorkerId,

@@ -27,8 +27,8 @@ type Gone = Standing & { readonly since: MonotonicMs };
 type Read = { readonly held: Held; readonly readIn: SessionId | null };
 type Records = ReadonlyMap<TaskId, Read>;
 
-/** Claims whose tasks are interrupted together: many may die with one worker, and each may name fifty tasks. */
-const claimsAtOnce = 16;
+/** Claims whose tasks are interrupted together: many may die with one worker, and each may name a hundred tasks. */
+const claimsAtOnce = 8;
 /** Session timeouts that may pass between a leader's death and the next one's first act, with room to spare. */
 const sessionsKept = 3;
 

@@ -3,7 +3,14 @@
 // by one (P10).
 
 import type { SessionId } from '../coordination/index.js';
-import { ClaimkeeperError, type ClaimRef, type Nonce, type TaskId, type WorkerId } from '../domain/index.js';
+import {
+  ClaimkeeperError,
+  type ClaimRef,
+  limits,
+  type Nonce,
+  type TaskId,
+  type WorkerId,
+} from '../domain/index.js';
 import {
   again,
   claimsStanding,
@@ -18,9 +25,6 @@ import {
 } from '../ledger/index.js';
 import { Hold } from './hold.js';
 import type { Run } from './run.js';
-
-/** Tasks put under one new claim. */
-const readoptedTogetherMax = 50;
 
 export type CustodyEvents = {
   /** See ClaimOptions. */
@@ -43,8 +47,8 @@ export async function readopt(
   await drive(ctx.runtime, { deadlineMs: Number.POSITIVE_INFINITY }, async () => {
     if (ctx.session.sessionId !== session || ctx.session.state === 'closed') return true;
     const orphans = runs().filter((run) => run.isOwed && run.hold.claim.session !== session);
-    for (let from = 0; from < orphans.length; from += readoptedTogetherMax) {
-      await readoptSome(ctx, worker, orphans.slice(from, from + readoptedTogetherMax), events);
+    for (let from = 0; from < orphans.length; from += limits.envelopeTasksMax) {
+      await readoptSome(ctx, worker, orphans.slice(from, from + limits.envelopeTasksMax), events);
     }
     return orphans.some((run) => run.isOwed && run.hold.claim.session !== session) ? again : true;
   });

@@ -101,15 +101,15 @@ async function keysOf({ url, prefix }: Fleet): Promise<string[]> {
 }
 
 describe('sending', () => {
-  test('hints of one turn share envelopes of at most fifty ids', async () => {
+  test('hints of one turn share envelopes of at most a hundred ids', async () => {
     const { deliveries, worker } = await fleet();
-    for (const one of hints(120)) deliveries.deliver([one]);
+    for (const one of hints(220)) deliveries.deliver([one]);
     const envelopes = await takeAll(
       await worker(),
-      hints(120).map(({ id }) => id),
+      hints(220).map(({ id }) => id),
     );
-    expect(envelopes.map((ids) => ids.length)).toEqual([50, 50, 20]);
-    expect(envelopes.flat()).toEqual(hints(120).map(({ id }) => id));
+    expect(envelopes.map((ids) => ids.length)).toEqual([100, 100, 20]);
+    expect(envelopes.flat()).toEqual(hints(220).map(({ id }) => id));
   });
 
   test('an id that is handed over twice in one turn travels once', async () => {

@@ -154,8 +154,8 @@ describe.each([
     expect(standing.map(({ ref }) => ref.nonce)).toEqual([winners[0]?.claim?.ref.nonce]);
   });
 
-  test('a claim of fifty leaves out what is not claimable and takes the rest', async () => {
-    const all = await Promise.all(Array.from({ length: 50 }, () => submit(a)));
+  test('a claim of a hundred leaves out what is not claimable and takes the rest', async () => {
+    const all = await Promise.all(Array.from({ length: 100 }, () => submit(a)));
     const id = await worker(a, 'w');
     const taken = all.slice(0, 7);
     await Promise.all(taken.map((held) => claimOne(a, id, held)));
@@ -166,7 +166,7 @@ describe.each([
       all.map((held) => candidate(b, held)),
       once,
     );
-    expect(outcome.won).toHaveLength(43);
+    expect(outcome.won).toHaveLength(93);
     expect([...outcome.lost].sort()).toEqual(taken.map(({ record }) => record.id).sort());
     for (const held of outcome.won) {
       expect(mustHold(await readHeld(a.ctx, held.record.id))).toEqual(held);
