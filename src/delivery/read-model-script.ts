@@ -11,6 +11,7 @@
 
 /** `KEYS[1]`: what every key begins with. `ARGV`: changes kept; the stamp that `i` replaces; sheets. */
 export const readModelScript = `
+local call, find, sub, match = redis.call, string.find, string.sub, string.match
 local prefix, kept, instead = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 local events = prefix .. 'events'
 local places = { 'waiting', 'later', 'running', 'completed', 'failed', 'cancelled', 'uncertain' }
@@ -44,7 +45,7 @@ local nowhere = {}
 local function placeOf(words)
   local place = known[words]
   if not place then
-    local state, queue, kind, code, due, attempt = string.match(words, '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+    local state, queue, kind, code, due, attempt = match(words, '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
     local isLater = due ~= '-'
     place = {
       state = state, attempt = attempt, queue = queue, kind = kind,
@@ -59,9 +60,9 @@ end
 
 -- A line of another form is as good as none: no index knows of it.
 local function read(line)
-  local till = string.find(line, '|', 28, true)
+  local till = find(line, '|', 28, true)
   if not till then return nil end
-  return { stamp = string.sub(line, 1, 26), accepted = string.sub(line, 1, 15), place = placeOf(string.sub(line, 28, till - 1)) }
+  return { stamp = sub(line, 1, 26), accepted = sub(line, 1, 15), place = placeOf(sub(line, 28, till - 1)) }
 end
 
 -- Queues and types that have tasks for the first time, or perhaps no more.
@@ -95,14 +96,14 @@ local function move(id, old, new)
 end
 
 local function enlist(registry, name, keys)
-  local stands = redis.call('EXISTS', unpack(keys)) > 0
-  redis.call(stands and 'SADD' or 'SREM', prefix .. registry, name)
+  local stands = call('EXISTS', unpack(keys)) > 0
+  call(stands and 'SADD' or 'SREM', prefix .. registry, name)
 end
 
 local function writeIndexes()
   for key, members in pairs(indexes) do
-    if #members.removed > 0 then redis.call('ZREM', key, unpack(members.removed)) end
-    if #members.added > 0 then redis.call('ZADD', key, unpack(members.added)) end
+    if #members.removed > 0 then call('ZREM', key, unpack(members.removed)) end
+    if #members.added > 0 then call('ZADD', key, unpack(members.added)) end
   end
   for queue in pairs(queues) do
     local keys = {}
@@ -130,11 +131,20 @@ local function skip()
   froms[#froms + 1] = '.'
 end
 
+local hashes = {}
+local function hashOf(bucket)
+  local hash = hashes[bucket] or prefix .. 'line:' .. bucket
+  hashes[bucket] = hash
+  return hash
+end
+
 local newer = {}
 
 -- Words about one task: what it was, and what is told of it now.
 local function tell(how, hash, id, passed, line)
-  local shown = redis.call('HGET', hash, id)
+  -- Of a first version there is nothing yet as a rule: that one command then finds out and shows it.
+  local isShown = how == 't' and sub(line, 17, 26) == '0000000000' and call('HSETNX', hash, id, line) == 1
+  local shown = not isShown and call('HGET', hash, id)
   local old = shown and read(shown) or nil
   local last = old
   for _, earlier in ipairs(passed) do
@@ -146,16 +156,16 @@ local function tell(how, hash, id, passed, line)
       skip()
     end
   end
-  local stamp = string.sub(line, 1, 26)
+  local stamp = sub(line, 1, 26)
   if how == 'g' then
     if not old or old.stamp <= stamp then
       if old then move(id, old, nil) end
-      redis.call('HDEL', hash, id)
+      call('HDEL', hash, id)
     end
   elseif (how == 'i' and old and old.stamp == instead) or (how ~= 'i' and (not old or old.stamp < stamp)) then
     local task = read(line)
     move(id, old, task)
-    redis.call('HSET', hash, id, line)
+    if not isShown then call('HSET', hash, id, line) end
     -- A task that a pass over the ledger finds is no news of its own.
     if old or how == 't' then return note(last, task) end
   elseif how == 'f' and old.stamp > stamp then
@@ -165,12 +175,12 @@ local function tell(how, hash, id, passed, line)
   skip()
 end
 
-local clock = redis.call('TIME')
+local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local serial = 0
-local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
+local newest = call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
 if newest then
-  local at, number = string.match(newest[1], '(%d+)-(%d+)')
+  local at, number = match(newest[1], '(%d+)-(%d+)')
   now, serial = math.max(now, tonumber(at)), tonumber(number)
 end
 local began = serial
@@ -180,29 +190,29 @@ for at = 3, #ARGV do
   local passed, from = {}, 1
   froms, changes = {}, 0
   while from < #sheet do
-    local till = string.find(sheet, '\\n', from, true)
-    if string.sub(sheet, from, from) == '+' then
-      passed[#passed + 1] = string.sub(sheet, from + 1, till - 1)
+    local till = find(sheet, '\\n', from, true)
+    if sub(sheet, from, from) == '+' then
+      passed[#passed + 1] = sub(sheet, from + 1, till - 1)
     else
-      local space = string.find(sheet, ' ', from, true)
-      local hash = prefix .. 'line:' .. string.sub(sheet, from + 1, from + 2)
-      tell(string.sub(sheet, from, from), hash, string.sub(sheet, from + 3, space - 1), passed, string.sub(sheet, space + 1, till - 1))
+      local space = find(sheet, ' ', from, true)
+      local bucket = sub(sheet, from + 1, from + 2)
+      tell(sub(sheet, from, from), hashOf(bucket), sub(sheet, from + 3, space - 1), passed, sub(sheet, space + 1, till - 1))
       passed = {}
     end
     from = till + 1
   end
   if changes > 0 then
     serial = serial + changes
-    redis.call('XADD', events, string.format('%.0f-%.0f', now, serial), 'from', table.concat(froms, ' '), 'sheet', sheet)
+    call('XADD', events, string.format('%.0f-%.0f', now, serial), 'from', table.concat(froms, ' '), 'sheet', sheet)
   end
 end
 writeIndexes()
 
 -- An entry has a change at least: as many as came are enough.
 for _ = began + 1, serial do
-  local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
-  if not oldest or serial - tonumber(string.match(oldest[1], '%d+$')) < kept then break end
-  redis.call('XDEL', events, oldest[1])
+  local oldest = call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+  if not oldest or serial - tonumber(match(oldest[1], '%d+$')) < kept then break end
+  call('XDEL', events, oldest[1])
 end
 return newer
 `;
