@@ -105,9 +105,9 @@ test('a task that comes with many shares their transactions and round trips', as
   expectWithin(cost, {
     transactions: 0.1,
     operations: 3.2,
-    commands: 12,
+    commands: 8,
     reads: 0.2,
-    bytesIn: 800,
+    bytesIn: 500,
     bytesOut: 40,
   });
 });
