@@ -256,6 +256,7 @@ export class ReadModel {
 
   async #lines(ids: readonly TaskId[]): Promise<(string | null)[]> {
     if (ids.length === 0) return [];
+    const { redis } = this.#access;
     const byBucket = new Map<string, TaskId[]>();
     for (const id of ids) {
       const bucket = bucketOf(id);
@@ -263,7 +264,10 @@ export class ReadModel {
       if (others === undefined) byBucket.set(bucket, [id]);
       else others.push(id);
     }
-    const asked = this.#access.redis.pipeline();
+    const [bucket, ...others] = byBucket.keys();
+    // As in a pass over a large ledger: a pipeline costs more than what it would carry.
+    if (others.length === 0) return redis.hmget(this.#key(`line:${bucket}`), ...ids);
+    const asked = redis.pipeline();
     for (const [bucket, some] of byBucket) asked.hmget(this.#key(`line:${bucket}`), ...some);
     const replies = answersIn(await asked.exec()) as (string | null)[][];
     const lines = new Map(
