@@ -185,8 +185,7 @@ export class Claimkeeper {
    * `ZOOKEEPER_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `GENERATION_CHANGED`, `CLOSED`
    */
   async submit(input: SubmissionInput): Promise<Submitted> {
-    const [outcome] = await this.submitMany([input]);
-    return submittedOf(outcome);
+    return this.#accepted(this.#admit(input, this.#runtime.clock.now()));
   }
 
   /** As {@link submit}, for many; one outcome each, in order. */
@@ -197,7 +196,9 @@ export class Claimkeeper {
     const tasks: Submission[] = [];
     inputs.forEach((input, place) => {
       try {
-        tasks.push(this.#admit(input, now));
+        const task = this.#admit(input, now);
+        refuseHalted(this.#ctx, `task ${task.id}`, 'accepted');
+        tasks.push(task);
         places.push(place);
       } catch (error) {
         outcomes[place] = refusedBy(error);
@@ -206,10 +207,10 @@ export class Claimkeeper {
     const tell = (n: number, outcome: AcceptOutcome | ClaimkeeperError): void => {
       outcomes[places[n] as number] = this.#outcomeOf((tasks[n] as Submission).id, outcome);
     };
-    const likelyThere = inputs.length > 1 && this.#repeated;
-    const options = { deadlineMs: this.#options.requestMsMax, likelyThere };
+    const isList = inputs.length > 1;
+    const options = { deadlineMs: this.#options.requestMsMax, likelyThere: isList && this.#repeated };
     await this.#inTime(acceptAll(this.#ctx, tasks, options, tell));
-    if (inputs.length > 1) this.#repeated = outcomes.some((outcome) => outcome?.kind === 'same');
+    if (isList) this.#repeated = outcomes.some((outcome) => outcome?.kind === 'same');
     // Of a list that is late, what has ended, and of the others that they may be accepted yet; what is not valid has ended.
     return outcomes.map(
       (outcome, i) => outcome ?? { kind: 'refused', error: this.#late((inputs[i] as SubmissionInput).id) },
@@ -394,13 +395,10 @@ export class Claimkeeper {
     await this.#session.close();
   }
 
-  /** @throws ClaimkeeperError as {@link submit}, for what is not even tried */
   #admit(input: unknown, now: EpochMs): Submission {
     if (this.#closed !== null)
       throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
-    const task = parseSubmission(input, now);
-    refuseHalted(this.#ctx, `task ${task.id}`, 'accepted');
-    return task;
+    return parseSubmission(input, now);
   }
 
   async #accepted(task: Submission): Promise<Submitted> {
@@ -466,8 +464,8 @@ export class Claimkeeper {
   }
 }
 
-function submittedOf(outcome: SubmitManyOutcome | undefined): Submitted {
-  if (outcome === undefined || outcome.kind === 'refused') throw outcome?.error;
+function submittedOf(outcome: SubmitManyOutcome): Submitted {
+  if (outcome.kind === 'refused') throw outcome.error;
   const { id, created, state, dedupUntil } = outcome;
   return { id, created, state, dedupUntil };
 }

@@ -100,6 +100,23 @@ test('one fault in many is answered for that one alone', async () => {
   expect(outcomes[2]).toMatchObject({ error: { code: 'SUBMISSION_INVALID', field: 'prioritty' } });
 });
 
+test('a list that is submitted again and again is found, and soon costs no transaction any more', async () => {
+  const keeper = await join(newPlace());
+  const list = Array.from({ length: 120 }, (_, n) => ({ id: `again-${n}`, type: 'note' }));
+  const kinds = async (): Promise<string[]> => {
+    const outcomes = await keeper.submitMany(list);
+    expect(outcomes.map((outcome) => outcome.kind !== 'refused' && outcome.id)).toEqual(
+      list.map(({ id }) => id),
+    );
+    return [...new Set(outcomes.map(({ kind }) => kind))];
+  };
+  expect(await kinds()).toEqual(['created']);
+  expect(await kinds()).toEqual(['same']);
+  const { multis } = keeper.stats().commits;
+  expect(await kinds()).toEqual(['same']);
+  expect(keeper.stats().commits.multis).toBe(multis);
+});
+
 test('a task with a delay is run when it is due, and not before', async () => {
   const keeper = await join(newPlace());
   await work(keeper);
