@@ -184,6 +184,7 @@ if newest then
   now, serial = math.max(now, tonumber(at)), tonumber(number)
 end
 local began = serial
+local entries = {}
 
 for at = 3, #ARGV do
   local sheet = ARGV[at]
@@ -203,10 +204,12 @@ for at = 3, #ARGV do
   end
   if changes > 0 then
     serial = serial + changes
-    call('XADD', events, string.format('%.0f-%.0f', now, serial), 'from', table.concat(froms, ' '), 'sheet', sheet)
+    entries[#entries + 1] = { string.format('%.0f-%.0f', now, serial), table.concat(froms, ' '), sheet }
   end
 end
+-- Before the events, which Redis may refuse: lines and indexes agree all the same.
 writeIndexes()
+for _, entry in ipairs(entries) do call('XADD', events, entry[1], 'from', entry[2], 'sheet', entry[3]) end
 
 -- An entry has a change at least: as many as came are enough.
 for _ = began + 1, serial do

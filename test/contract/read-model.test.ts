@@ -48,8 +48,8 @@ const runtime: Runtime = { clock: systemClock, random: systemRandom, log: silent
 const noEnd = new AbortController().signal;
 const t0 = Date.UTC(2026, 0, 1) as EpochMs;
 
-async function start(url = redisUrl()): Promise<Deliveries> {
-  const deliveries = new Deliveries({ redisUrl: url, prefix: uniquePrefix() }, runtime);
+async function start(url = redisUrl(), prefix = uniquePrefix()): Promise<Deliveries> {
+  const deliveries = new Deliveries({ redisUrl: url, prefix }, runtime);
   await deliveries.start();
   onTestFinished(() => deliveries.stop());
   return deliveries;
@@ -596,6 +596,23 @@ describe('events', () => {
       expect(found).toBeLessThanOrEqual(100 + 50);
     }
     expect(await redis.xlen(`${prefix}events`)).toBeLessThan(10);
+  });
+
+  test('where Redis refuses an event, lines and indexes agree all the same', async () => {
+    const prefix = uniquePrefix();
+    const { view } = await start(redisUrl(), prefix);
+    const redis = new Redis(redisUrl());
+    onTestFinished(() => redis.disconnect());
+    const events = `${prefix}:@events`;
+    // Redis remembers the largest id of a stream that was emptied.
+    await redis.xadd(events, `${systemClock.now() + 3_600_000}-1`, 'from', '', 'sheet', '');
+    await redis.xtrim(events, 'MAXLEN', 0);
+    const { record } = held('t1', 0);
+    const sheets = sheetsOf([{ how: 'told', id: record.id, line: lineOf({ record, version: 0 }) }]);
+    const tell = redis.eval(readModelScript, 1, `${prefix}:@`, 100, '', ...sheets);
+    await expect(tell).rejects.toThrow('ID specified in XADD');
+    expect(await idsOf(view)).toEqual(['t1']);
+    expect(await countsOf(view)).toEqual({ waiting: 1 });
   });
 
   test('without a place it is from now on; an id that is ahead of all is a gap, and then from now on', async () => {
