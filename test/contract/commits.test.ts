@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { WriteOutcome } from '../../src/coordination/index.js';
+import { limits } from '../../src/domain/index.js';
 import { join, type Party } from '../support/crew.js';
 import { memoryWorld } from '../support/memory-world.js';
 import type { World } from '../support/world.js';
@@ -51,4 +52,38 @@ test('all refused: about a multi each', async () => {
   const { outcomes, multis } = await made('all', 1);
   expect(new Set(outcomes)).toEqual(new Set(['refused']));
   expect(multis).toBeLessThan(1.1 * together);
+});
+
+test('what is gathered until a multi leaves shares it with what was committed before', async () => {
+  const { commits } = await join(world, () => undefined);
+  const commit = (name: string): Promise<WriteOutcome> =>
+    commits.commit(
+      [{ kind: 'create', path: `/tasks/00/${name}`, data: Buffer.alloc(0), mode: 'persistent' }],
+      { lane: 'write' },
+    );
+  const { multis, transactions } = commits.stats;
+  const early = commit('early');
+  const gathered = new Promise<WriteOutcome>((resolve) => {
+    commits.whenLeaving('write', () => resolve(commit('gathered')));
+  });
+  const outcomes = await Promise.all([early, gathered, commit('late')]);
+  expect(outcomes.map(({ kind }) => kind)).toEqual(['applied', 'applied', 'applied']);
+  expect([commits.stats.multis - multis, commits.stats.transactions - transactions]).toEqual([1, 3]);
+});
+
+test('while as many multis are in flight as may be, more is gathered; then it leaves', async () => {
+  const { commits } = await join(world, () => undefined);
+  const endOfTurn = (): Promise<void> => new Promise((resolve) => world.runtime.clock.atEndOfTurn(resolve));
+  const inFlight: Promise<WriteOutcome>[] = [];
+  for (let n = 0; n < limits.multisInFlightMax; n += 1) {
+    const op = { kind: 'check', path: '/tasks', version: null } as const;
+    inFlight.push(commits.commit([op], { lane: 'write', alone: true }));
+  }
+  let answered = 0;
+  for (const each of inFlight) void each.then(() => (answered += 1));
+  await endOfTurn();
+  const answeredBefore = await new Promise<number>((resolve) => {
+    commits.whenLeaving('write', () => resolve(answered));
+  });
+  expect(answeredBefore).toBeGreaterThan(0);
 });
