@@ -92,8 +92,9 @@ async function acceptPart(
 ): Promise<void> {
   const drafts = look ? await withoutExisting(ctx, part, tell) : part;
   if (drafts === null) return acceptEach(ctx, part, endsAt, { look, sent: false }, tell);
-  // What is alone needs nobody to find out for it.
-  if (drafts.length <= 1) return acceptEach(ctx, drafts, endsAt, { look: false, sent: false }, tell);
+  // What is alone needs nobody to find out for it; what is late is not written any more.
+  if (drafts.length <= 1 || ctx.runtime.clock.monotonic() >= endsAt)
+    return acceptEach(ctx, drafts, endsAt, { look: false, sent: false }, tell);
   const ops = drafts.map(({ op }) => op);
   const written = await ctx.commits.commit(ops, { lane: 'write' });
   if (written.kind === 'applied') {
@@ -144,10 +145,14 @@ async function acceptOne(
   before: Before,
 ): Promise<AcceptOutcome> {
   let { look, sent } = before;
+  const { clock } = ctx.runtime;
+  const endsAt = 'deadlineMs' in until ? clock.monotonic() + until.deadlineMs : Number.POSITIVE_INFINITY;
   const outcome = await drive<AcceptOutcome>(ctx.runtime, until, async () => {
     const there = look ? await existing(ctx, record) : null;
     look = false;
     if (there !== null) return there;
+    // To be told that it is not there may have taken until nobody waits for it any more.
+    if (clock.monotonic() >= endsAt) return again;
     const written = await ctx.commits.commit([op], { lane: 'write' });
     switch (written.kind) {
       case 'applied':
@@ -160,6 +165,10 @@ async function acceptOne(
       case 'notSent':
         return again;
     }
+  }).catch((error: unknown) => {
+    // Of what was sent, a session that is closed meanwhile cannot say that it was not accepted.
+    if (sent && error instanceof ClaimkeeperError && error.code === 'CLOSED') return null;
+    throw error;
   });
   if (outcome?.kind === 'created') announce(ctx, [outcome]);
   return outcome ?? { kind: 'unavailable', sent };

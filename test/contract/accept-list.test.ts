@@ -3,6 +3,12 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
+  type CommitOptions,
+  Commits,
+  type WriteOp,
+  type WriteOutcome,
+} from '../../src/coordination/index.js';
+import {
   ClaimkeeperError,
   type Hint,
   limits,
@@ -12,6 +18,7 @@ import {
   type TaskId,
 } from '../../src/domain/index.js';
 import { type AcceptOutcome, acceptAll, readAllHeld, recordPath } from '../../src/ledger/index.js';
+import { delay } from '../../src/runtime/index.js';
 import { type Fault, join, type Party, withMethods } from '../support/crew.js';
 import { memoryWorld } from '../support/memory-world.js';
 import type { World } from '../support/world.js';
@@ -167,6 +174,40 @@ describe.each([
     const tasks = listOf(20, { payload: 'x'.repeat(limits.payloadBytesMax - 2) });
     expect(counted(await told(a, tasks))).toEqual({ created: 20 });
     await expectMade(a, tasks);
+  });
+
+  test.each<Fault>(['requestLost', 'notSent'])(
+    'is not written any more once its time is over: %s',
+    async (fault) => {
+      const tasks = listOf(3);
+      class Slow extends Commits {
+        override async commit(ops: readonly WriteOp[], options: CommitOptions): Promise<WriteOutcome> {
+          if (ops.length === 1) return super.commit(ops, options);
+          await delay(a.ctx.runtime.clock, 60);
+          return { kind: fault === 'notSent' ? 'notSent' : 'unknown', why: 'a fault' };
+        }
+      }
+      const commits = new Slow(a.ctx.session, a.generation, a.ctx.runtime.clock);
+      const outcomes = await told({ ...a, ctx: { ...a.ctx, commits } }, tasks, { deadlineMs: 50 });
+      expect(counted(outcomes)).toEqual({ unavailable: 3 });
+      expect(await readAllHeld(b.ctx, idsOf(tasks))).toEqual([null, null, null]);
+    },
+  );
+
+  test('that was sent before its session was closed is not said to be refused', async () => {
+    const c = await desk(world);
+    c.commits.failNext('replyLost', () => true);
+    c.commits.onOutcome = () => void c.peer.session.close();
+    const tasks = listOf(3);
+    const ends: unknown[] = [];
+    await acceptAll(
+      c.ctx,
+      tasks,
+      { deadlineMs: 10_000, likelyThere: false },
+      (_, end) => void ends.push(end),
+    );
+    expect(ends).toEqual(tasks.map(() => ({ kind: 'unavailable', sent: true })));
+    expect((await readAllHeld(b.ctx, idsOf(tasks))).every((held) => held !== null)).toBe(true);
   });
 
   test('that cannot be accepted in time is unavailable, and says whether it was sent', async () => {
