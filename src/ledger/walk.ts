@@ -10,7 +10,7 @@ const requestsAtOnce = 8;
 const bucketsAtOnce = 16;
 
 /**
- * Calls `visit` with up to 64 records each, some at a time, until all were seen or `signal` aborts. Records made meanwhile may
+ * Calls `visit` with what one request reads, some at a time, until all were seen or `signal` aborts. Records made meanwhile may
  * be missed. Calls `listed` with all ids of a bucket, as they were before its records were visited, when they were.
  * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
  */
