@@ -46,6 +46,8 @@ export class Finish {
     const next = transition(held.record, event);
     if (next.kind === 'refused') return this.#alone(held, event, { until, held });
     const data = encodeRecord(next.record);
+    // A transaction that is too large is refused as a whole: it is not to cost the others their outcome.
+    if (data.length > limits.recordBytesMax) return this.#alone(held, event, { until, held });
     const moved = { record: next.record, version: held.version + 1 };
     const place = this.#moved.push(moved) - 1;
     this.#sets.push({ kind: 'set', path: recordPath(moved.record.id), data, version: held.version });

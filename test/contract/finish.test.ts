@@ -158,6 +158,22 @@ describe.each([
     await expectCompleted(running);
   });
 
+  test('one that is larger than a record may be costs none of the others their outcome', async () => {
+    const { worker, hold, running } = await claimed(7, 'x'.repeat(60_000));
+    const outcomes = running.map(async (held, i) => {
+      const { id, nonce } = held.record;
+      const at = one.ctx.runtime.clock.now();
+      const result = { value: i === 6 ? 'y'.repeat(200_000) : id };
+      const event = { kind: 'succeeded', at, nonce, result } as const;
+      const { moved, claimDeleted } = await hold.finish(one.ctx, held, event, { signal: noEnd });
+      hold.close(one.ctx, id, claimDeleted, noEnd);
+      return moved.kind;
+    });
+    expect(await Promise.all(outcomes)).toEqual(Array(7).fill('moved'));
+    await claimGoes(worker);
+    await expectCompleted(running.slice(0, 6));
+  });
+
   test.each(['requestLost', 'replyLost', 'notSent'] as const)(
     'each is recorded once, and the claim goes: %s',
     async (fault) => {
