@@ -76,7 +76,7 @@ export function buildApp(options: ApiOptions): FastifyInstance {
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'string' },
-    (_: FastifyRequest, text: string, done) => done(null, parseBody(text)),
+    async (_: FastifyRequest, text: string) => parseBody(text),
   );
   app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
   const methods = new Methods(app);
@@ -93,20 +93,15 @@ export function buildApp(options: ApiOptions): FastifyInstance {
     const message = `${shown(url)} does not take ${method}: it takes ${allow}`;
     return sendProblem(new ClaimkeeperError('METHOD_NOT_ALLOWED', message), reply);
   });
-  // Hooks without a promise, which every request would pay for; what they throw is answered all the same.
-  app.addHook('onRequest', (request, reply, done) => {
+  app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
     refuseWithoutHost(request);
     refuseForeignPage(request);
-    done();
   });
   answerWhatNodeWouldNot(app);
   requireScopes(app);
   admitCallers(app, options);
-  app.addHook('onRequest', (request, _reply, done) => {
-    refuseUnknownQuery(request);
-    done();
-  });
+  app.addHook('onRequest', async (request) => refuseUnknownQuery(request));
 
   const metrics = new Metrics(tasks);
   metrics.watch(app);
@@ -127,7 +122,7 @@ function admitCallers(app: FastifyInstance, options: ApiOptions): void {
   const { runtime, access, rateLimitPerSecond } = options;
   const rate = new RateLimit(rateLimitPerSecond, runtime.clock);
   app.decorateRequest('caller');
-  const admit = (request: FastifyRequest): void => {
+  app.addHook('onRequest', async (request) => {
     request.caller = anybody;
     const { scope } = request.routeOptions.config;
     if (scope === 'open') return;
@@ -139,10 +134,6 @@ function admitCallers(app: FastifyInstance, options: ApiOptions): void {
     if (refused) throw identity;
     if (scope !== undefined) assertScope(identity, scope);
     request.caller = identity;
-  };
-  app.addHook('onRequest', (request, _reply, done) => {
-    admit(request);
-    done();
   });
 }
 
