@@ -604,15 +604,36 @@ describe('events', () => {
     const redis = new Redis(redisUrl());
     onTestFinished(() => redis.disconnect());
     const events = `${prefix}:@events`;
-    // Redis remembers the largest id of a stream that was emptied.
-    await redis.xadd(events, `${systemClock.now() + 3_600_000}-1`, 'from', '', 'sheet', '');
-    await redis.xtrim(events, 'MAXLEN', 0);
+    // Redis remembers the largest id of a stream, also once its entry is gone.
+    const ahead = `${systemClock.now() + 3_600_000}-2`;
+    await redis.xadd(events, '1-1', 'from', '-', 'sheet', '');
+    await redis.xadd(events, ahead, 'from', '-', 'sheet', '');
+    await redis.xdel(events, ahead);
     const { record } = held('t1', 0);
     const sheets = sheetsOf([{ how: 'told', id: record.id, line: lineOf({ record, version: 0 }) }]);
     const tell = redis.eval(readModelScript, 1, `${prefix}:@`, 100, '', ...sheets);
     await expect(tell).rejects.toThrow('ID specified in XADD');
     expect(await idsOf(view)).toEqual(['t1']);
     expect(await countsOf(view)).toEqual({ waiting: 1 });
+  });
+
+  test('a stream that somebody has emptied goes on, also where it was ahead of the clock', async () => {
+    const prefix = uniquePrefix();
+    const redis = new Redis(redisUrl());
+    const deliveries = new Deliveries({ redisUrl: redisUrl(), prefix }, runtime);
+    onTestFinished(() => {
+      redis.disconnect();
+      return deliveries.stop();
+    });
+    await deliveries.start();
+    const model = deliveries.view;
+    const ahead = systemClock.now() + 3_600_000;
+    await redis.xadd(`${prefix}:@events`, `${ahead}-7`, 'from', '-', 'sheet', '');
+    await redis.xtrim(`${prefix}:@events`, 'MAXLEN', 0);
+    await told(model, held('a', 0));
+    expect(await idsOf(model)).toEqual(['a']);
+    expect(await countsOf(model)).toEqual({ waiting: 1 });
+    expect(await take(model, 1)).toMatchObject([{ kind: 'event', id: `${ahead}-8`, task: { id: 'a' } }]);
   });
 
   test('without a place it is from now on; an id that is ahead of all is a gap, and then from now on', async () => {
