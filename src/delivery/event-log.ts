@@ -51,6 +51,8 @@ type Page = {
 const start = '0-0';
 const entriesPerPage = 20;
 const lookEveryMs = 200;
+/** The event at a follower's place comes with a whole entry: while nothing follows upon it, it is looked for at this pace. */
+const standsEveryMs = 1_000;
 const quietMs = 15_000;
 
 export class EventLog {
@@ -81,9 +83,13 @@ export class EventLog {
     // Who breaks off before anything has come knows from where to go on.
     yield { kind: 'quiet', id: place };
     let spokenAt = this.#clock.monotonic();
+    let stoodAt = Number.NEGATIVE_INFINITY;
     while (!signal.aborted) {
-      const nothing = { events: [], end: place, stands: true, isFull: false };
-      const { events, end, stands, isFull } = await this.#read(place).catch(() => nothing);
+      const nothing = nothingAfter(place);
+      const isDue = this.#clock.monotonic() - stoodAt >= standsEveryMs;
+      if (isDue) stoodAt = this.#clock.monotonic();
+      const page = isDue ? this.#read(place) : this.#readWhatFollows(place);
+      const { events, end, stands, isFull } = await page.catch(() => nothing);
       if (isEvent && !stands) {
         isEvent = false;
         spokenAt = this.#clock.monotonic();
@@ -115,6 +121,12 @@ export class EventLog {
     return entry?.[0] ?? start;
   }
 
+  async #readWhatFollows(place: string): Promise<Page> {
+    const { redis } = this.#access;
+    const next = await this.#access.ask(() => redis.xrange(this.#key, `(${place}`, '+', 'COUNT', 1));
+    return next.length > 0 ? this.#read(place) : nothingAfter(place);
+  }
+
   async #read(place: string): Promise<Page> {
     const { redis } = this.#access;
     const entries: readonly Entry[] = await this.#access.ask(() =>
@@ -129,6 +141,10 @@ export class EventLog {
       isFull: entries.length === entriesPerPage,
     };
   }
+}
+
+function nothingAfter(place: string): Page {
+  return { events: [], end: place, stands: true, isFull: false };
 }
 
 function full(id: string): string {

@@ -180,7 +180,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local serial = 0
 local newest = call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
 newest = newest and newest[1]
--- Emptied by somebody, it takes none but later ids all the same; what it refused would leave lines without their indexes.
+-- Emptied by somebody, it takes none but later ids all the same.
 if not newest and call('EXISTS', events) == 1 then
   local info = call('XINFO', 'STREAM', events)
   for n = 1, #info, 2 do

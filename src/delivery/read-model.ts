@@ -44,6 +44,7 @@ export type QueueCounts = {
 export type Shown = { readonly id: TaskId; readonly stamp: Stamp };
 
 type Member = string;
+type Look = { readonly members: readonly Member[]; readonly isLast: boolean };
 
 /** Beside the states: where tasks wait that were not due when they were accepted. */
 const later = 'later';
@@ -94,7 +95,7 @@ export class ReadModel {
       const tasks: TaskSummary[] = [];
       let before = upperBound(query);
       for (let scanned = 0; scanned < limits.listScanMax; scanned += pageSize) {
-        const members = await this.#members(keys, before, lowerBound(query), pageSize);
+        const { members, isLast } = await this.#look(keys, before, lowerBound(query), pageSize);
         for (const summary of await this.#summaries(members.map(idOfMember))) {
           if (summary === null || !fits(summary, query)) continue;
           const last = tasks.at(-1);
@@ -102,7 +103,7 @@ export class ReadModel {
           tasks.push(summary);
         }
         const last = members.at(-1);
-        if (last === undefined || members.length < pageSize) return { tasks, cursor: null };
+        if (last === undefined || isLast) return { tasks, cursor: null };
         before = `(${last}`;
       }
       return { tasks, cursor: cursorAt(placeIn(before)) };
@@ -181,7 +182,8 @@ export class ReadModel {
   running(): Promise<TaskId[]> {
     return this.#access.ask(async () => {
       const keys = (await this.#queues()).flatMap((queue) => this.#in(queue, 'running'));
-      return (await this.#members(keys, '+', '-', limits.listScanMax)).map(idOfMember);
+      const found = await this.#members(keys, '+', '-', limits.listScanMax);
+      return found.flat().sort(descending).slice(0, limits.listScanMax).map(idOfMember);
     });
   }
 
@@ -237,13 +239,25 @@ export class ReadModel {
       : (answersIn(await asked.exec()) as number[]).reduce((sum, size) => sum + size, 0);
   }
 
+  /** The newest of what is older than `before`, up to `count`; fewer may come where there are more. */
+  async #look(keys: readonly string[], before: string, from: string, count: number): Promise<Look> {
+    // Of many indexes each has few of the newest.
+    const share = Math.min(count, Math.ceil((2 * count) / keys.length));
+    const found = await this.#members(keys, before, from, share);
+    // An index that has more says nothing of what is older than the last that it named.
+    const ends = found.flatMap((members) => (members.length === share ? (members.at(-1) ?? []) : []));
+    const known = found.flat().sort(descending);
+    const [end = ''] = ends.sort(descending);
+    const members = known.filter((member) => member >= end).slice(0, count);
+    return { members, isLast: ends.length === 0 && members.length === known.length };
+  }
+
   /** In one step, so that a task which moves from one index to another is neither missed nor met twice. */
-  async #members(keys: readonly string[], before: string, from: string, count: number): Promise<Member[]> {
+  async #members(keys: readonly string[], before: string, from: string, count: number): Promise<Member[][]> {
     if (keys.length === 0) return [];
     const asked = this.#access.redis.multi();
     for (const key of keys) asked.zrevrangebylex(key, before, from, 'LIMIT', 0, count);
-    const members = (answersIn(await asked.exec()) as Member[][]).flat();
-    return keys.length === 1 ? members : members.sort(descending).slice(0, count);
+    return answersIn(await asked.exec()) as Member[][];
   }
 
   async #summaries(ids: readonly TaskId[]): Promise<(TaskSummary | null)[]> {

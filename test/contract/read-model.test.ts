@@ -326,6 +326,29 @@ describe('lists', () => {
     expect(await pageThrough(model, { type: 'sms', queue: 'rare', limit: 60 })).toEqual(expected);
   });
 
+  test('of many types, pages hold every task once in order, however the types are spread', async () => {
+    const model = await view();
+    const random = new SeededRandom(7);
+    // Runs of one type, and others in between.
+    const tasks = Array.from({ length: 1_500 }, (_, i) => {
+      const type = i % 500 < 200 ? 'often' : `type${Math.floor(random.roll() * 60)}`;
+      return held(`t${i}`, 0, { acceptedAt: (t0 - i) as EpochMs, type: type as Name });
+    });
+    await told(model, ...tasks);
+    const expected = tasks.map(({ record: { id } }) => id);
+    for (const limit of [1, 47, 500]) {
+      const upTo = limit === 1 ? 30 : expected.length;
+      const seen: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const page: TaskPage = await list(model, { limit, ...(cursor === null ? {} : { cursor }) });
+        seen.push(...page.tasks.map(({ id }) => id));
+        cursor = page.cursor;
+      } while (cursor !== null && seen.length < upTo);
+      expect(seen.slice(0, upTo)).toEqual(expected.slice(0, upTo));
+    }
+  });
+
   test('a page that would need too many looks is short, and has a next one', async () => {
     const model = await view();
     const rare = held('rare', 0, { acceptedAt: t0, type: 'rare' as Name });
