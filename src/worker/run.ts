@@ -42,6 +42,8 @@ export type RunDeps = {
   /** Whether new attempts may begin. */
   readonly accepting: () => boolean;
   readonly onProgress: (said: Progress) => void;
+  /** Nothing more is to run, its outcome is on its way to the ledger. */
+  readonly onEnding: (run: Run) => void;
   readonly onEnd: (run: Run, ending: Ending) => void;
 };
 
@@ -61,6 +63,7 @@ export class Run {
   #hold: Hold;
   #stop = new Stop();
   #disowned = false;
+  #isEnding = false;
   #phase: 'starting' | 'attempting' | 'recording' | 'over' = 'starting';
   readonly #deps: RunDeps;
 
@@ -76,6 +79,11 @@ export class Run {
 
   get hold(): Hold {
     return this.#hold;
+  }
+
+  /** Its last attempt is over. */
+  get isEnding(): boolean {
+    return this.#isEnding;
   }
 
   get isRerun(): boolean {
@@ -172,6 +180,10 @@ export class Run {
     const held = this.#held;
     const { event, retryInMs } = eventOf(outcome, held, clock.now(), random.roll());
     const inPlace = retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
+    if (!inPlace) {
+      this.#isEnding = true;
+      this.#deps.onEnding(this);
+    }
     const hold = this.#hold;
     const until = { signal: end };
     const { moved, claimDeleted } = inPlace

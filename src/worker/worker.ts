@@ -21,7 +21,7 @@ import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
 import type { Progress } from './context.js';
 import { Audit, readopt, type Strays } from './custody.js';
-import { dispatch, type NotClaimed, policyOf, type Skill } from './dispatch.js';
+import { claimReady, type Examined, examine, type NotClaimed, policyOf, type Skill } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
 import { type Ending, Run, type RunDeps } from './run.js';
@@ -52,8 +52,11 @@ export type WorkerEvents = {
 
 /** Ids of a delivery wait this long for a free slot before other workers get them. */
 const holdMsMax = 250;
+/** Half of a worker's slots go to one claim, so that its tasks run while the ends of another's are recorded; or as many. */
+const claimedMostMin = 25;
 /** Deliveries being claimed from at the same time. */
 const placementsMax = 4;
+const nothingAhead: Examined = { ready: [], readIn: null, notClaimed: new Map() };
 /** How long to leave tasks alone that could not be claimed while ZooKeeper was away. */
 const outageDelayMs = 500;
 
@@ -62,6 +65,7 @@ export class Worker implements Service {
   readonly #generation: Generation;
   readonly #options: WorkerOptions;
   readonly #slots: Slots;
+  readonly #claimedMost: number;
   readonly #gate = new Gate();
   readonly #events = new Emitter<WorkerEvents>();
   readonly #runs = new Set<Run>();
@@ -87,6 +91,7 @@ export class Worker implements Service {
     this.#generation = generation;
     this.#options = options;
     this.#slots = new Slots(options.concurrency);
+    this.#claimedMost = Math.max(Math.ceil(options.concurrency / 2), claimedMostMin);
     this.#audit = new Audit(this.#ctx, options.id);
     setMaxListeners(0, this.#stopping.signal, this.#end.signal); // One or more per task that is under way.
   }
@@ -142,6 +147,7 @@ export class Worker implements Service {
       end: this.#end.signal,
       accepting: () => !this.#stopping.signal.aborted,
       onProgress: (said) => this.#events.emit('progress', said),
+      onEnding: () => this.#slots.announce(),
       onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
     };
   }
@@ -220,7 +226,11 @@ export class Worker implements Service {
     const placing = new Set<Promise<void>>();
     while (!signal.aborted) {
       await this.#gate.opened(signal);
-      if (!(await this.#slots.available(this.#ctx.runtime.clock, 60_000, signal))) continue;
+      if (!(await this.#slots.soon(this.#ctx.runtime.clock, 60_000, signal))) continue;
+      if (this.#slots.free === 0 && placing.size > 0) {
+        await Promise.race(placing); // One that is ahead of its slots is enough.
+        continue;
+      }
       const delivery = await source.take(signal);
       if (delivery === null) continue;
       const placed = this.#place(delivery, source).finally(() => placing.delete(placed));
@@ -233,13 +243,24 @@ export class Worker implements Service {
   /** Starts what finds a free slot soon, and gives the rest to others. */
   async #place(delivery: Delivery, source: Source): Promise<void> {
     const { runtime } = this.#ctx;
+    let ahead = nothingAhead;
     let left: readonly TaskId[] = [...new Set(delivery.ids)];
     try {
       while (left.length > 0 && this.#gate.isOpen && source.paused !== true) {
+        if (ahead.ready.length === 0 && this.#slots.free === 0 && this.#slots.freeing > 0) {
+          const ids = left.slice(0, this.#slots.freeing);
+          ahead = await this.#examine(ids);
+          left = [...idsOf(ahead), ...left.slice(ids.length)];
+          continue;
+        }
         if (!(await this.#slots.available(runtime.clock, holdMsMax, this.#stopping.signal))) break;
-        const reserved = this.#slots.take(left.length);
+        const isAhead = ahead.ready.length > 0;
+        const wanted = isAhead ? ahead.ready.length : left.length;
+        const reserved = this.#slots.take(Math.min(wanted, this.#claimedMost));
         const batch = left.slice(0, reserved);
-        const untried = await this.#claimAndStart(batch, delivery.redelivered);
+        const examined = isAhead ? firstOf(ahead, reserved) : this.#examine(batch);
+        const untried = await this.#claimAndStart(reserved, examined, delivery.redelivered);
+        ahead = isAhead && untried.length === 0 ? restOf(ahead, reserved) : nothingAhead;
         left = [...untried, ...left.slice(reserved)];
         if (untried.length > 0 && untried.length === batch.length) break;
       }
@@ -251,19 +272,32 @@ export class Worker implements Service {
     return delivery.giveBack(left, this.#gate.isOpen || this.#stopping.signal.aborted ? 0 : outageDelayMs);
   }
 
-  /** Uses one reserved slot for each of `batch`, or frees it; returns what is still to be taken. */
-  async #claimAndStart(batch: readonly TaskId[], alone: boolean): Promise<readonly TaskId[]> {
+  async #examine(ids: readonly TaskId[]): Promise<Examined> {
+    const examined = await examine(this.#ctx, this.#skills, ids);
+    if (examined.notClaimed.size > 0) this.#noteNotClaimed(examined.notClaimed);
+    return examined;
+  }
+
+  /** Uses a reserved slot for each that it starts, and frees the others; returns what is still to be taken. */
+  async #claimAndStart(
+    reserved: number,
+    examined: Examined | Promise<Examined>,
+    alone: boolean,
+  ): Promise<readonly TaskId[]> {
     let used = 0;
     try {
-      const { outcome, toVerify, notClaimed } = await dispatch(this.#ctx, this.id, this.#skills, batch, {
+      const { ready, readIn } = await examined;
+      const outcome = await claimReady(this.#ctx, this.id, ready, {
         alone,
         doubted: this.#doubted,
+        readIn,
       });
-      if (notClaimed.size > 0) this.#noteNotClaimed(notClaimed);
+      if (outcome.lost.length > 0) this.#noteNotClaimed(new Map([['lost', outcome.lost.length]]));
       if (outcome.unknown !== null) {
         const { ref, ids } = outcome.unknown;
         this.#strays.set(ref.nonce, { ids, since: this.#ctx.runtime.clock.monotonic() });
       }
+      const toVerify = ready.filter((each) => each.toVerify);
       used = outcome.won.length + toVerify.length;
       if (outcome.claim !== null) {
         const hold = new Hold(
@@ -272,10 +306,10 @@ export class Worker implements Service {
         );
         for (const held of outcome.won) this.#run(held, hold);
       }
-      for (const held of toVerify) void this.#verify(held);
+      for (const { held } of toVerify) void this.#verify(held);
       return outcome.untried;
     } finally {
-      this.#slots.release(batch.length - used);
+      this.#slots.release(reserved - used);
     }
   }
 
@@ -297,7 +331,7 @@ export class Worker implements Service {
     this.#runs.add(run);
     void run.execute().then(() => {
       this.#runs.delete(run);
-      this.#slots.release();
+      this.#slots.release(1, run.isEnding ? 1 : 0);
     });
   }
 
@@ -308,7 +342,7 @@ export class Worker implements Service {
     } catch (error) {
       this.#ctx.runtime.log.error({ err: error, task: held.record.id }, 'verifying failed');
     } finally {
-      this.#slots.release();
+      this.#slots.release(1);
     }
   }
 
@@ -325,4 +359,16 @@ export class Worker implements Service {
       if (!this.#end.signal.aborted) this.#auditLater();
     });
   }
+}
+
+function idsOf({ ready }: Examined): TaskId[] {
+  return ready.map(({ held }) => held.record.id);
+}
+
+function firstOf(examined: Examined, count: number): Examined {
+  return { ...examined, ready: examined.ready.slice(0, count) };
+}
+
+function restOf(examined: Examined, count: number): Examined {
+  return { ...examined, ready: examined.ready.slice(count) };
 }

@@ -12,7 +12,7 @@ import {
   test,
   vi,
 } from 'vitest';
-import type { Znode } from '../../src/coordination/index.js';
+import type { Session, Znode } from '../../src/coordination/index.js';
 import { NonRetryable, RetryAfter, resolvePolicy, type TaskId } from '../../src/domain/index.js';
 import {
   cancel,
@@ -138,6 +138,37 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         feed.put(ids);
         for (const id of ids) await reaches(desk, id, 'completed');
         expect(most).toBe(3);
+      });
+
+      test('reads the next delivery while the end of the last is recorded, and claims it once a slot is free', async () => {
+        const ended = signalled();
+        const record = signalled();
+        const read = new Set<string>();
+        const wrap = (session: Session): Session =>
+          withMethods(session, {
+            write: async (ops, options) => {
+              if (calls.size > 0 && ops.some(({ path }) => path === recordPath(first))) await record.promise;
+              return session.write(ops, options);
+            },
+            readAll: (paths) => {
+              for (const path of paths) read.add(path);
+              return session.readAll(paths);
+            },
+          });
+        const { type, calls } = counted(() => ended.resolve());
+        feed.following = false;
+        const first = await submit(desk, 'job');
+        const second = await submit(desk, 'job');
+        await work({ types: [type], concurrency: 1, wrap });
+        feed.put([first]);
+        await ended.promise;
+        feed.put([second]);
+        const look = async (): Promise<void> => expect(read).toContain(recordPath(second));
+        await eventually(look, { what: 'the second is read' });
+        expect(await recordOf(desk, second)).toMatchObject({ state: 'waiting', attempt: 1 });
+        record.resolve();
+        for (const id of [first, second]) await reaches(desk, id, 'completed');
+        expect([...calls.values()]).toEqual([1, 1]);
       });
 
       test('retries soon in place: another attempt, under the same claim', async () => {
