@@ -191,7 +191,15 @@ export class Deliveries implements Service {
       byQueue.set(parcel.queue, jobs);
       jobs.push(jobOf(parcel, now));
     }
-    await this.#ask(() => Promise.all([...byQueue].map(([queue, jobs]) => this.#queue(queue).addBulk(jobs))));
+    await this.#ask(() => Promise.all([...byQueue].map(([queue, jobs]) => this.#add(queue, jobs))));
+  }
+
+  async #add(name: Name, jobs: readonly ParcelJob[]): Promise<void> {
+    const queue = this.#queue(name);
+    const [first, ...others] = jobs;
+    // The pipeline and the transaction of a bulk cost more than what a single job does.
+    if (first !== undefined && others.length === 0) await queue.add(first.name, first.data, first.opts);
+    else await queue.addBulk([...jobs]);
   }
 
   async #idsIn(queue: Name, jobIds: readonly string[]): Promise<TaskId[]> {
