@@ -46,6 +46,8 @@ export type Shown = { readonly id: TaskId; readonly stamp: Stamp };
 type Member = string;
 type Look = { readonly members: readonly Member[]; readonly isLast: boolean };
 
+/** Members asked of each index at least: where one has all of the newest, a page is to take few looks. */
+const shareMin = 10;
 /** Beside the states: where tasks wait that were not due when they were accepted. */
 const later = 'later';
 
@@ -241,8 +243,8 @@ export class ReadModel {
 
   /** The newest of what is older than `before`, up to `count`; fewer may come where there are more. */
   async #look(keys: readonly string[], before: string, from: string, count: number): Promise<Look> {
-    // Of many indexes each has few of the newest.
-    const share = Math.min(count, Math.ceil((2 * count) / keys.length));
+    // Of many indexes each has few of the newest, as a rule.
+    const share = Math.min(count, Math.max(shareMin, Math.ceil((2 * count) / keys.length)));
     const found = await this.#members(keys, before, from, share);
     // An index that has more says nothing of what is older than the last that it named.
     const ends = found.flatMap((members) => (members.length === share ? (members.at(-1) ?? []) : []));

@@ -43,7 +43,7 @@ export type RunDeps = {
   readonly accepting: () => boolean;
   readonly onProgress: (said: Progress) => void;
   /** Nothing more is to run, its outcome is on its way to the ledger. */
-  readonly onEnding: (run: Run) => void;
+  readonly onEnding: () => void;
   readonly onEnd: (run: Run, ending: Ending) => void;
 };
 
@@ -182,7 +182,7 @@ export class Run {
     const inPlace = retryInMs !== null && retryInMs <= inPlaceDelayMsMax && this.#deps.accepting();
     if (!inPlace) {
       this.#isEnding = true;
-      this.#deps.onEnding(this);
+      this.#deps.onEnding();
     }
     const hold = this.#hold;
     const until = { signal: end };
