@@ -1,8 +1,7 @@
 // dispatch.ts: from a delivery to claimed tasks. A delivery decides nothing (P6): the records are read, and what is not
-// to be run here and now is dropped or put off; dropped never upon the word of a server that may lag behind. What is left may
-// wait a moment for its slot; claimed is only what has one.
+// to be run here and now is dropped or put off; dropped never upon the word of a server that may lag behind. Claims only
+// what has a free slot to start in.
 
-import type { SessionId } from '../coordination/index.js';
 import {
   type EpochMs,
   type Held,
@@ -39,56 +38,51 @@ export type Skill = {
 export type Skills = ReadonlyMap<Name, Skill>;
 
 type Verdict =
-  | { readonly kind: 'claim' | 'verify'; readonly skill: Skill }
+  | { readonly kind: 'claim'; readonly skill: Skill }
+  | { readonly kind: 'verify' }
   | { readonly kind: 'putOff'; readonly untilMs: number; readonly why: 'notDue' | 'breaker' | 'unknownType' }
   | { readonly kind: 'drop'; readonly why: 'unknown' | 'held' | 'settled' };
 
 /** Why a delivered task was not claimed here and now (P6); `lost`: others were quicker. */
 export type NotClaimed = (Verdict & { readonly why: string })['why'] | 'lost';
 
-/** A delivered task that is to be run, or verified, here and now. */
-export type Ready = { readonly held: Held; readonly skill: Skill; readonly toVerify: boolean };
-
-export type Examined = {
-  readonly ready: readonly Ready[];
-  /** The session in which they were read. */
-  readonly readIn: SessionId | null;
+export type Dispatched = {
+  readonly outcome: ClaimOutcome;
+  readonly toVerify: readonly Held[];
   readonly notClaimed: ReadonlyMap<NotClaimed, number>;
 };
 
-/** Reads the tasks of a delivery; what is not to be run here and now is put off, or dropped. */
-export async function examine(ctx: LedgerContext, skills: Skills, ids: readonly TaskId[]): Promise<Examined> {
+/** Reads the tasks of a delivery and claims those to be run now; puts the others off, or drops them. */
+export async function dispatch(
+  ctx: LedgerContext,
+  worker: WorkerId,
+  skills: Skills,
+  ids: readonly TaskId[],
+  options: ClaimOptions,
+): Promise<Dispatched> {
   const now = ctx.runtime.clock.now();
   const readIn = ctx.session.sessionId;
   const found = await readAllSurely(ctx, ids);
   const admitted = new Map<Name, number>();
-  const ready: Ready[] = [];
+  const candidates: Candidate[] = [];
+  const toVerify: Held[] = [];
   const notClaimed = new Map<NotClaimed, number>();
+  const count = (why: NotClaimed, tasks = 1): unknown =>
+    notClaimed.set(why, (notClaimed.get(why) ?? 0) + tasks);
   for (const held of found) {
     const verdict =
       held === null ? ({ kind: 'drop', why: 'unknown' } as const) : judge(held, skills, admitted, now);
-    if ('why' in verdict) notClaimed.set(verdict.why, (notClaimed.get(verdict.why) ?? 0) + 1);
+    if ('why' in verdict) count(verdict.why);
     if (held === null) continue;
-    if ('skill' in verdict) ready.push({ held, skill: verdict.skill, toVerify: verdict.kind === 'verify' });
+    if (verdict.kind === 'claim') candidates.push(candidate(held, verdict.skill, now));
+    if (verdict.kind === 'verify') toVerify.push(held);
     if (verdict.kind === 'putOff') {
       ctx.deliver([{ ...hintOf(held.record), notBefore: (now + verdict.untilMs) as EpochMs }]);
     }
   }
-  return { ready, readIn, notClaimed };
-}
-
-/** Claims what is ready to be run. */
-export function claimReady(
-  ctx: LedgerContext,
-  worker: WorkerId,
-  ready: readonly Ready[],
-  options: ClaimOptions,
-): Promise<ClaimOutcome> {
-  const now = ctx.runtime.clock.now();
-  const candidates = ready
-    .filter(({ toVerify }) => !toVerify)
-    .map(({ held, skill }) => candidate(held, skill, now));
-  return takeClaim(ctx, worker, candidates, options);
+  const outcome = await takeClaim(ctx, worker, candidates, { ...options, readIn });
+  if (outcome.lost.length > 0) count('lost', outcome.lost.length);
+  return { outcome, toVerify, notClaimed };
 }
 
 function judge({ record }: Held, skills: Skills, admitted: Map<Name, number>, now: EpochMs): Verdict {
@@ -101,7 +95,7 @@ function judge({ record }: Held, skills: Skills, admitted: Map<Name, number>, no
   }
   const dueInMs = (record.notBefore ?? 0) - now;
   if (dueInMs > 0) return { kind: 'putOff', untilMs: dueInMs, why: 'notDue' };
-  if (verifiable) return { kind: 'verify', skill };
+  if (verifiable) return { kind: 'verify' };
   const already = admitted.get(record.type) ?? 0;
   if (already >= skill.breaker.admits()) {
     return { kind: 'putOff', untilMs: skill.breaker.retryInMs(), why: 'breaker' };

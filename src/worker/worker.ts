@@ -21,7 +21,7 @@ import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
 import type { Progress } from './context.js';
 import { Audit, readopt, type Strays } from './custody.js';
-import { claimReady, type Examined, examine, type NotClaimed, policyOf, type Skill } from './dispatch.js';
+import { dispatch, type NotClaimed, policyOf, type Skill } from './dispatch.js';
 import { Gate } from './gate.js';
 import { Hold } from './hold.js';
 import { type Ending, Run, type RunDeps } from './run.js';
@@ -34,7 +34,7 @@ export type WorkerOptions = {
   readonly id: WorkerId;
   readonly types: readonly TaskType[];
   readonly sources: readonly Source[];
-  /** Tasks run at once. */
+  /** Handlers run at once; as many tasks again may be on their way into the ledger. */
   readonly concurrency: number;
   /** How long a stop waits for running tasks before their signals abort. */
   readonly drainMsMax: number;
@@ -52,11 +52,10 @@ export type WorkerEvents = {
 
 /** Ids of a delivery wait this long for a free slot before other workers get them. */
 const holdMsMax = 250;
-/** Half of a worker's slots go to one claim, so that its tasks run while the ends of another's are recorded; or as many. */
-const claimedMostMin = 25;
+/** Where slots become free more often than that, the next delivery is fetched before one is; it waits no longer for its first. */
+const turnMsMax = 50;
 /** Deliveries being claimed from at the same time. */
 const placementsMax = 4;
-const nothingAhead: Examined = { ready: [], readIn: null, notClaimed: new Map() };
 /** How long to leave tasks alone that could not be claimed while ZooKeeper was away. */
 const outageDelayMs = 500;
 
@@ -65,7 +64,6 @@ export class Worker implements Service {
   readonly #generation: Generation;
   readonly #options: WorkerOptions;
   readonly #slots: Slots;
-  readonly #claimedMost: number;
   readonly #gate = new Gate();
   readonly #events = new Emitter<WorkerEvents>();
   readonly #runs = new Set<Run>();
@@ -90,8 +88,7 @@ export class Worker implements Service {
     this.#ctx = { ...ctx, runtime: { ...ctx.runtime, log } };
     this.#generation = generation;
     this.#options = options;
-    this.#slots = new Slots(options.concurrency);
-    this.#claimedMost = Math.max(Math.ceil(options.concurrency / 2), claimedMostMin);
+    this.#slots = new Slots(options.concurrency, ctx.runtime.clock);
     this.#audit = new Audit(this.#ctx, options.id);
     setMaxListeners(0, this.#stopping.signal, this.#end.signal); // One or more per task that is under way.
   }
@@ -147,7 +144,7 @@ export class Worker implements Service {
       end: this.#end.signal,
       accepting: () => !this.#stopping.signal.aborted,
       onProgress: (said) => this.#events.emit('progress', said),
-      onEnding: () => this.#slots.announce(),
+      onEnding: () => this.#slots.ending(),
       onEnd: (ended, ending) => this.#events.emit('ended', { id: ended.held.record.id, ending }),
     };
   }
@@ -159,16 +156,15 @@ export class Worker implements Service {
   }
 
   async #stop(): Promise<void> {
-    const { clock } = this.#ctx.runtime;
     this.#stopping.abort();
     this.#gate.close();
     if (this.#pumps.length === 0) await this.#announcement?.stop(); // A start that waits for it gives up.
     await this.#started.catch(() => undefined);
     for (const source of this.#options.sources) await source.stop();
     await Promise.all(this.#pumps);
-    if (!(await this.#slots.idle(clock, this.#options.drainMsMax))) {
+    if (!(await this.#slots.idle(this.#options.drainMsMax))) {
       for (const run of this.#runs) run.abort(new ClaimkeeperError('CLOSED', 'the worker is stopping'));
-      await this.#slots.idle(clock, settleMsMax + this.#ctx.session.timeoutMs);
+      await this.#slots.idle(settleMsMax + this.#ctx.session.timeoutMs);
     }
     this.#end.abort();
     this.#auditTimer?.cancel();
@@ -226,43 +222,44 @@ export class Worker implements Service {
     const placing = new Set<Promise<void>>();
     while (!signal.aborted) {
       await this.#gate.opened(signal);
-      if (!(await this.#slots.soon(this.#ctx.runtime.clock, 60_000, signal))) continue;
-      if (this.#slots.free === 0 && placing.size > 0) {
-        await Promise.race(placing); // One that is ahead of its slots is enough.
-        continue;
-      }
-      const delivery = await source.take(signal);
+      await this.#slots.room(turnMsMax, signal);
+      if (signal.aborted) break;
+      const isAhead = this.#slots.free === 0;
+      const delivery = await (isAhead ? this.#takeAhead(source) : source.take(signal));
       if (delivery === null) continue;
-      const placed = this.#place(delivery, source).finally(() => placing.delete(placed));
+      const firstMs = isAhead ? turnMsMax : holdMsMax;
+      const placed = this.#place(delivery, source, firstMs).finally(() => placing.delete(placed));
       placing.add(placed);
       if (placing.size >= placementsMax) await Promise.race(placing);
     }
     await Promise.all(placing);
   }
 
-  /** Starts what finds a free slot soon, and gives the rest to others. */
-  async #place(delivery: Delivery, source: Source): Promise<void> {
+  /** A delivery, if there soon is one: without a free slot, this worker is not to stand before others that have some. */
+  async #takeAhead(source: Source): Promise<Delivery | null> {
+    const late = new AbortController();
+    const timer = this.#ctx.runtime.clock.after(turnMsMax, () => late.abort());
+    const delivery = await source.take(late.signal);
+    timer.cancel();
+    return delivery;
+  }
+
+  /** Starts what finds a free slot soon, the first of it within `firstMs`, and gives the rest to others. */
+  async #place(delivery: Delivery, source: Source, firstMs: number): Promise<void> {
     const { runtime } = this.#ctx;
-    let ahead = nothingAhead;
+    const mayStart = (): boolean => this.#gate.isOpen && source.paused !== true;
     let left: readonly TaskId[] = [...new Set(delivery.ids)];
     try {
-      while (left.length > 0 && this.#gate.isOpen && source.paused !== true) {
-        if (ahead.ready.length === 0 && this.#slots.free === 0 && this.#slots.freeing > 0) {
-          const ids = left.slice(0, this.#slots.freeing);
-          ahead = await this.#examine(ids);
-          left = [...idsOf(ahead), ...left.slice(ids.length)];
-          continue;
+      for (let withinMs = firstMs; left.length > 0 && mayStart(); withinMs = holdMsMax) {
+        const reserved = await this.#slots.take(left.length, withinMs, this.#stopping.signal);
+        if (reserved === 0) break;
+        if (!mayStart()) {
+          this.#slots.release(reserved);
+          break;
         }
-        if (!(await this.#slots.available(runtime.clock, holdMsMax, this.#stopping.signal))) break;
-        const isAhead = ahead.ready.length > 0;
-        const wanted = isAhead ? ahead.ready.length : left.length;
-        const reserved = this.#slots.take(Math.min(wanted, this.#claimedMost));
-        const batch = left.slice(0, reserved);
-        const examined = isAhead ? firstOf(ahead, reserved) : this.#examine(batch);
-        const untried = await this.#claimAndStart(reserved, examined, delivery.redelivered);
-        ahead = isAhead && untried.length === 0 ? restOf(ahead, reserved) : nothingAhead;
+        const untried = await this.#claimAndStart(left.slice(0, reserved), delivery.redelivered);
         left = [...untried, ...left.slice(reserved)];
-        if (untried.length > 0 && untried.length === batch.length) break;
+        if (untried.length === reserved) break;
       }
     } catch (error) {
       runtime.log.warn({ err: error, tasks: left.length }, 'could not claim: the delivery is put off');
@@ -272,32 +269,19 @@ export class Worker implements Service {
     return delivery.giveBack(left, this.#gate.isOpen || this.#stopping.signal.aborted ? 0 : outageDelayMs);
   }
 
-  async #examine(ids: readonly TaskId[]): Promise<Examined> {
-    const examined = await examine(this.#ctx, this.#skills, ids);
-    if (examined.notClaimed.size > 0) this.#noteNotClaimed(examined.notClaimed);
-    return examined;
-  }
-
-  /** Uses a reserved slot for each that it starts, and frees the others; returns what is still to be taken. */
-  async #claimAndStart(
-    reserved: number,
-    examined: Examined | Promise<Examined>,
-    alone: boolean,
-  ): Promise<readonly TaskId[]> {
+  /** Uses one reserved slot for each of `batch`, or frees it; returns what is still to be taken. */
+  async #claimAndStart(batch: readonly TaskId[], alone: boolean): Promise<readonly TaskId[]> {
     let used = 0;
     try {
-      const { ready, readIn } = await examined;
-      const outcome = await claimReady(this.#ctx, this.id, ready, {
+      const { outcome, toVerify, notClaimed } = await dispatch(this.#ctx, this.id, this.#skills, batch, {
         alone,
         doubted: this.#doubted,
-        readIn,
       });
-      if (outcome.lost.length > 0) this.#noteNotClaimed(new Map([['lost', outcome.lost.length]]));
+      if (notClaimed.size > 0) this.#noteNotClaimed(notClaimed);
       if (outcome.unknown !== null) {
         const { ref, ids } = outcome.unknown;
         this.#strays.set(ref.nonce, { ids, since: this.#ctx.runtime.clock.monotonic() });
       }
-      const toVerify = ready.filter((each) => each.toVerify);
       used = outcome.won.length + toVerify.length;
       if (outcome.claim !== null) {
         const hold = new Hold(
@@ -306,10 +290,10 @@ export class Worker implements Service {
         );
         for (const held of outcome.won) this.#run(held, hold);
       }
-      for (const { held } of toVerify) void this.#verify(held);
+      for (const held of toVerify) void this.#verify(held);
       return outcome.untried;
     } finally {
-      this.#slots.release(reserved - used);
+      this.#slots.release(batch.length - used);
     }
   }
 
@@ -331,7 +315,8 @@ export class Worker implements Service {
     this.#runs.add(run);
     void run.execute().then(() => {
       this.#runs.delete(run);
-      this.#slots.release(1, run.isEnding ? 1 : 0);
+      if (run.isEnding) this.#slots.ended();
+      else this.#slots.release(1);
     });
   }
 
@@ -359,16 +344,4 @@ export class Worker implements Service {
       if (!this.#end.signal.aborted) this.#auditLater();
     });
   }
-}
-
-function idsOf({ ready }: Examined): TaskId[] {
-  return ready.map(({ held }) => held.record.id);
-}
-
-function firstOf(examined: Examined, count: number): Examined {
-  return { ...examined, ready: examined.ready.slice(0, count) };
-}
-
-function restOf(examined: Examined, count: number): Examined {
-  return { ...examined, ready: examined.ready.slice(count) };
 }

@@ -140,35 +140,57 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         expect(most).toBe(3);
       });
 
-      test('reads the next delivery while the end of the last is recorded, and claims it once a slot is free', async () => {
-        const ended = signalled();
+      test('runs the next task while the end of the last is recorded', async () => {
         const record = signalled();
-        const read = new Set<string>();
         const wrap = (session: Session): Session =>
           withMethods(session, {
             write: async (ops, options) => {
-              if (calls.size > 0 && ops.some(({ path }) => path === recordPath(first))) await record.promise;
+              if (calls.has(first) && ops.some(({ path }) => path === recordPath(first)))
+                await record.promise;
               return session.write(ops, options);
             },
-            readAll: (paths) => {
-              for (const path of paths) read.add(path);
-              return session.readAll(paths);
-            },
           });
-        const { type, calls } = counted(() => ended.resolve());
+        const { type, calls } = counted(() => null);
         feed.following = false;
         const first = await submit(desk, 'job');
         const second = await submit(desk, 'job');
         await work({ types: [type], concurrency: 1, wrap });
         feed.put([first]);
-        await ended.promise;
         feed.put([second]);
-        const look = async (): Promise<void> => expect(read).toContain(recordPath(second));
-        await eventually(look, { what: 'the second is read' });
-        expect(await recordOf(desk, second)).toMatchObject({ state: 'waiting', attempt: 1 });
+        await reaches(desk, second, 'completed');
+        expect(await recordOf(desk, first)).toMatchObject({ state: 'running', attempt: 1 });
         record.resolve();
-        for (const id of [first, second]) await reaches(desk, id, 'completed');
+        await reaches(desk, first, 'completed');
         expect([...calls.values()]).toEqual([1, 1]);
+      });
+
+      test('has no more tasks than twice its concurrency, those included whose ends are recorded', async () => {
+        const record = signalled();
+        const claimed = new Set<string>();
+        const wrap = (session: Session): Session =>
+          withMethods(session, {
+            write: async (ops, options) => {
+              const records = ops.flatMap(({ kind, path }) => (kind === 'set' ? [path] : []));
+              if (records.some((path) => claimed.has(path))) await record.promise;
+              for (const path of records) claimed.add(path);
+              most = Math.max(most, isRecorded ? 0 : claimed.size);
+              return session.write(ops, options);
+            },
+          });
+        let most = 0;
+        let isRecorded = false;
+        const { type, calls } = counted(() => null);
+        feed.following = false;
+        const ids = await Promise.all(Array.from({ length: 8 }, () => submit(desk, 'job')));
+        await work({ types: [type], concurrency: 2, wrap });
+        feed.put(ids);
+        const isRefused = async (): Promise<void> => expect(feed.givenBack).not.toEqual([]);
+        await eventually(isRefused, { what: 'the rest of the delivery is given back' });
+        expect(most).toBe(4);
+        isRecorded = true;
+        record.resolve();
+        for (const id of ids) await reaches(desk, id, 'completed');
+        expect([...calls.values()]).toEqual(Array(8).fill(1));
       });
 
       test('retries soon in place: another attempt, under the same claim', async () => {
