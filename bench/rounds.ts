@@ -10,7 +10,7 @@ import { Stage } from './stage.js';
 const disturbanceMax = 0.1;
 const triesMax = 3;
 /** Tasks of the warm-up for each that is measured: the compilers of Java and Node.js take that long. */
-const warmUpShare = 2;
+const warmUpShare = 6;
 
 export async function measure(
   of: Case,

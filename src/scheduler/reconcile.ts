@@ -1,21 +1,16 @@
 // reconcile.ts: one pass over the ledger that mends what events missed: tasks that wait without a delivery, claims whose
 // loss no leader saw, finished records past their dedup window, what the read model has missed. Owns what such a pass decides;
-// its pace is scheduler.ts.
+// when there is one is scheduler.ts.
 //
-// Deliveries are made when all is read, for those first that have waited longest: were it in the order of the walk, Redis
-// losing its data again and again would starve those that come late in it.
+//   thorough   as fast as it goes, after events may have been missed: a leader's first, or the one after a pass that failed
+//   routine    spread over time, since nothing is known to be amiss; a delivery that is missing is made when it is found
+//   rebuild    as fast as it goes, Redis having lost its data: what waits is delivered however young it is
+//
+// But in a routine, deliveries are made when all is read, for those first that have waited longest: were it in the order of the
+// walk, Redis losing its data again and again would starve those that come late in it.
 
 import type { WriteOp } from '../coordination/index.js';
-import {
-  type EpochMs,
-  encodeRecord,
-  type Held,
-  type Hint,
-  hintOf,
-  type Name,
-  type TaskId,
-  type TaskRecord,
-} from '../domain/index.js';
+import { encodeRecord, type Held, type Name, type TaskId, type TaskRecord } from '../domain/index.js';
 import {
   isExpired,
   type LedgerContext,
@@ -23,9 +18,9 @@ import {
   readAllHeld,
   removeExpired,
   walk,
-  wantsDelivery,
 } from '../ledger/index.js';
-import { unlessAborted } from '../runtime/index.js';
+import { type Clock, delay, unlessAborted } from '../runtime/index.js';
+import { type Undelivered, UndeliveredSearch } from './undelivered.js';
 import { dropStale, showAll, type ViewPort } from './view-repair.js';
 
 /** What the pass needs of Redis; the delivery layer's Deliveries fits. */
@@ -42,11 +37,12 @@ export interface DeliveryPort {
   readonly view: ViewPort;
 }
 
+export type PassKind = 'thorough' | 'routine' | 'rebuild';
+
 export type ReconcileOptions = {
   readonly dedupWindowMs: number;
   readonly historyMs: number;
-  /** Redis has lost its data: what waits is delivered however young it is. */
-  readonly rebuild: boolean;
+  readonly kind: PassKind;
   readonly guard: () => WriteOp;
   readonly signal: AbortSignal;
   readonly onOrphan: (record: TaskRecord) => void;
@@ -61,10 +57,8 @@ export type ReconcileReport = {
   stale: number;
 };
 
-type Undelivered = { readonly hint: Hint; readonly since: number };
-
-/** A task that has only just begun to wait may have its delivery on the way. */
-const deliveryOnTheWayMs = 5_000;
+/** Of a routine pass, for each record that stays in the ledger: five thousand a second. */
+const paceMsPerRecord = 0.2;
 /** Handed over at once: well below `limits.deliveryBufferMax`, beyond which the oldest would be dropped. */
 const hintsAtOnce = 10_000;
 
@@ -75,21 +69,25 @@ export async function reconcile(
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
   const report: ReconcileReport = { records: 0, redelivered: 0, orphans: 0, removed: 0, stale: 0 };
-  const pending = new Map<Name, Promise<Set<TaskId>>>();
-  const pendingOf = (queue: Name): Promise<Set<TaskId>> => {
-    const known = pending.get(queue) ?? deliveries.pending(queue);
-    pending.set(queue, known);
-    return known;
-  };
-  const found: Undelivered[] = [];
+  const { kind, signal } = options;
+  const pending = new UndeliveredSearch((queue) => deliveries.pending(queue), ctx.runtime.clock);
+  const pace = new Pace(ctx.runtime.clock, signal);
+  const toDeliver: Undelivered[] = [];
   const seek = async (helds: readonly Held[]): Promise<void> => {
     report.records += helds.length;
-    found.push(...(await undelivered(helds, ctx.runtime.clock.now(), options.rebuild, pendingOf)));
-    report.orphans += await noteOrphans(ctx, helds, options);
+    const found = await pending.among(helds, kind === 'rebuild');
+    if (kind === 'routine') {
+      ctx.deliver(found.map(({ hint }) => hint));
+      report.redelivered += found.length;
+    } else toDeliver.push(...found);
+    const orphans = await noteOrphans(ctx, helds, options);
+    report.orphans += orphans;
   };
   const mend = async (helds: readonly Held[]): Promise<void> => {
     await showAll(ctx, deliveries.view, helds);
-    report.removed += await retire(ctx, deliveries, helds, options);
+    const removed = await retire(ctx, deliveries, helds, options);
+    report.removed += removed;
+    if (kind === 'routine') await pace.rest((helds.length - removed) * paceMsPerRecord);
   };
   const seekAndMend = async (helds: readonly Held[]): Promise<void> => {
     await seek(helds);
@@ -105,15 +103,15 @@ export async function reconcile(
     running.filter((held) => held !== null),
     options,
   );
-  const { rebuild, signal } = options;
   try {
     // Where all deliveries are lost, work goes before lists, although that takes a walk more.
-    await (rebuild ? walk(ctx, signal, seek) : walk(ctx, signal, seekAndMend, listed));
+    await (kind === 'rebuild' ? walk(ctx, signal, seek) : walk(ctx, signal, seekAndMend, listed));
   } finally {
     // Also of a walk that was cut short: a delivery decides nothing, whoever leads.
-    report.redelivered = await deliver(ctx, deliveries, found, signal);
+    const delivered = await deliver(ctx, deliveries, toDeliver, signal);
+    report.redelivered += delivered;
   }
-  if (rebuild && !signal.aborted) await walk(ctx, signal, mend, listed);
+  if (kind === 'rebuild' && !signal.aborted) await walk(ctx, signal, mend, listed);
   return report;
 }
 
@@ -149,26 +147,6 @@ async function deliver(
   return hints.length;
 }
 
-async function undelivered(
-  helds: readonly Held[],
-  now: EpochMs,
-  rebuild: boolean,
-  pendingOf: (queue: Name) => Promise<Set<TaskId>>,
-): Promise<Undelivered[]> {
-  const found: Undelivered[] = [];
-  for (const { record } of helds) {
-    if (!wantsDelivery(record) || (!rebuild && now - waitsSince(record) < deliveryOnTheWayMs)) continue;
-    if (!(await pendingOf(record.queue)).has(record.id)) {
-      found.push({ hint: hintOf(record), since: waitsSince(record) });
-    }
-  }
-  return found;
-}
-
-function waitsSince(record: TaskRecord): number {
-  return Math.max(record.acceptedAt, record.attempts?.at(-1)?.endedAt ?? 0);
-}
-
 async function retire(
   ctx: LedgerContext,
   deliveries: DeliveryPort,
@@ -181,4 +159,23 @@ async function retire(
   const entries = expired.map(({ record }) => ({ id: record.id, json: encodeRecord(record).toString() }));
   await deliveries.putHistory(entries, historyMs);
   return removeExpired(ctx, expired, guard());
+}
+
+/** Shares out time among those that go on side by side. */
+class Pace {
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  #freeAt = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Clock, signal: AbortSignal) {
+    this.#clock = clock;
+    this.#signal = signal;
+  }
+
+  /** Resolves once `ms` have passed for this caller and all that asked before; or as the signal aborts. */
+  rest(ms: number): Promise<void> {
+    const now = this.#clock.monotonic();
+    this.#freeAt = Math.max(now, this.#freeAt) + ms;
+    return delay(this.#clock, this.#freeAt - now, this.#signal);
+  }
 }

@@ -1,4 +1,4 @@
-// scheduler.ts: the leader's work. Owns its pace: schedules fire when they are due, claims are watched closely, Redis's
+// scheduler.ts: the leader's work. Owns when it is done: schedules fire when they are due, claims are watched closely, Redis's
 // marker every second, the whole ledger in slow passes. Any number of schedulers may run; one leads, and every write of it
 // is guarded by its term (P8).
 
@@ -7,12 +7,12 @@ import { type LedgerContext, leaderPath } from '../ledger/index.js';
 import { delay, type Service } from '../runtime/index.js';
 import { ClaimsMonitor } from './claims-monitor.js';
 import { Firing } from './firing.js';
-import { type DeliveryPort, reconcile } from './reconcile.js';
+import { type DeliveryPort, type PassKind, reconcile } from './reconcile.js';
 
 export type SchedulerOptions = {
   /** From a claim's vanishing to the interruption of its tasks: time for its worker to come back and readopt. */
   readonly graceMs: number;
-  /** Between the end of a pass over the ledger and the next; longer where the ledger is large. */
+  /** Between the end of a pass over the ledger and the next. */
   readonly reconcileEveryMs: number;
   /** A finished record stays in the ledger for this long, so that a repeated submit is recognised. */
   readonly dedupWindowMs: number;
@@ -23,8 +23,6 @@ export type SchedulerOptions = {
 const markerEveryMs = 1_000;
 const lookEveryMsMax = 500;
 const lookEveryMsMin = 50;
-/** Reading a record takes a quarter of it: a leader spends a fifth of its time on passes, however large the ledger. */
-const pauseMsPerRecord = 0.1;
 const rebuilding = 'rebuilding';
 
 export class Scheduler implements Service {
@@ -109,48 +107,88 @@ export class Scheduler implements Service {
     });
   }
 
-  /** A pass at once, then slowly; and at once whenever Redis turns out to have lost its data. */
+  /** A pass at once, then routine ones; a rebuild as soon as Redis turns out to have lost its data. */
   async #reconcileLoop(leadership: Leadership): Promise<void> {
     const { clock } = this.#ctx.runtime;
-    let nextAt = Number.NEGATIVE_INFINITY;
     const { signal } = leadership;
+    let nextAt = Number.NEGATIVE_INFINITY;
+    let kind: PassKind = 'thorough';
     await this.#every(
       () => delay(clock, markerEveryMs, signal),
       signal,
       'reconcile',
       async () => {
-        const generation = this.#generation.id;
-        const lost = generation !== null && (await this.#deliveries.readMarker()) !== generation;
-        if (!lost && clock.monotonic() < nextAt) return;
-        if (lost) await this.#deliveries.writeMarker(rebuilding);
-        const records = await this.#pass(leadership, lost);
-        nextAt = clock.monotonic() + Math.max(this.#options.reconcileEveryMs, records * pauseMsPerRecord);
-        // Lost again meanwhile, the mark is gone with the rest, and the next round begins anew.
-        const stands = lost && (await this.#deliveries.readMarker()) === rebuilding;
-        if (stands && !leadership.signal.aborted) await this.#deliveries.writeMarker(generation);
+        let hasLost = await this.#hasRedisLost();
+        if (!hasLost && clock.monotonic() < nextAt) return;
+        const now = kind;
+        kind = 'thorough'; // After one that fails.
+        hasLost ||= await this.#passUnlessLost(leadership, now);
+        if (hasLost) await this.#rebuild(leadership);
+        kind = 'routine';
+        nextAt = clock.monotonic() + this.#options.reconcileEveryMs;
       },
     );
   }
 
-  /** Resolves with how many records it has seen. */
-  async #pass(leadership: Leadership, rebuild: boolean): Promise<number> {
+  async #hasRedisLost(): Promise<boolean> {
+    const generation = this.#generation.id;
+    return generation !== null && (await this.#deliveries.readMarker()) !== generation;
+  }
+
+  /** A pass that ends as soon as Redis has lost its data; true: it has. */
+  async #passUnlessLost(leadership: Leadership, kind: PassKind): Promise<boolean> {
+    const { clock } = this.#ctx.runtime;
+    const over = new AbortController();
+    const leave = (): void => over.abort();
+    leadership.signal.addEventListener('abort', leave, { once: true });
+    const hasLost = async (): Promise<boolean> => {
+      while (!over.signal.aborted) {
+        await delay(clock, markerEveryMs, over.signal);
+        // Where Redis does not answer, the pass fails as well, and says so.
+        if (!over.signal.aborted && (await this.#hasRedisLost().catch(() => false))) return true;
+      }
+      return false;
+    };
+    const lost = hasLost();
+    void lost.then(leave);
+    try {
+      await this.#pass(leadership, kind, over.signal);
+    } finally {
+      leave();
+      leadership.signal.removeEventListener('abort', leave);
+    }
+    return lost;
+  }
+
+  async #rebuild(leadership: Leadership): Promise<void> {
+    const generation = this.#generation.id;
+    await this.#deliveries.writeMarker(rebuilding);
+    await this.#pass(leadership, 'rebuild', leadership.signal);
+    // Lost again meanwhile, the mark is gone with the rest, and the next round begins anew.
+    const stands = (await this.#deliveries.readMarker()) === rebuilding;
+    if (stands && generation !== null && !leadership.signal.aborted) {
+      await this.#deliveries.writeMarker(generation);
+    }
+  }
+
+  async #pass(leadership: Leadership, kind: PassKind, signal: AbortSignal): Promise<void> {
     const { dedupWindowMs, historyMs } = this.#options;
     const report = await reconcile(this.#ctx, this.#deliveries, {
       dedupWindowMs,
       historyMs,
-      rebuild,
+      kind,
       guard: () => leadership.guard(),
-      signal: leadership.signal,
+      signal,
       onOrphan: (record) => this.#monitor.noteOrphan(record),
     });
-    const { records, redelivered, orphans, removed, stale } = report;
-    if (leadership.signal.aborted) return records; // It was cut short.
+    const { redelivered, orphans, removed, stale } = report;
+    if (signal.aborted) return; // It was cut short.
     const { log } = this.#ctx.runtime;
-    const message = rebuild
+    const isRebuild = kind === 'rebuild';
+    const message = isRebuild
       ? 'Redis had lost its data: deliveries rebuilt from the ledger'
       : 'ledger reconciled';
-    if (rebuild || redelivered + orphans + removed + stale > 0) log.info(report, message);
-    return records;
+    if (isRebuild || redelivered + orphans + removed + stale > 0) log.info(report, message);
   }
 
   /** Repeats `task`, with a pause after each end of it, until `signal` aborts. A failure is logged and tried again. */

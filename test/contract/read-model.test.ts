@@ -767,7 +767,7 @@ describe('a view of a ledger on ZooKeeper', () => {
     await reconcile(party.ctx, port, {
       ...options,
       ...more,
-      rebuild: false,
+      kind: 'thorough',
       guard: () => ({ kind: 'check', path: '/leader/term', version: null }),
       signal: noEnd,
       onOrphan: () => undefined,

@@ -65,7 +65,7 @@ describe.each([
     return reconcile(party.ctx, deliveries, {
       dedupWindowMs: 60_000,
       historyMs: 60_000,
-      rebuild: false,
+      kind: 'thorough',
       guard,
       signal: noEnd,
       onOrphan: () => undefined,
@@ -251,7 +251,7 @@ describe.each([
     const ids = await Promise.all(Array.from({ length: 30 }, () => submit(party, 'job')));
     await Promise.all(ids.slice(0, 10).map((id) => spoil(party, id)));
     hints = [];
-    await pass({ rebuild: true });
+    await pass({ kind: 'rebuild' });
     expect(hints.map(({ id }) => id)).toEqual(expect.arrayContaining(ids.slice(10)));
   });
 
@@ -279,7 +279,7 @@ describe.each([
       over.abort();
       return new Set();
     };
-    const { redelivered } = await pass({ rebuild: true, signal: over.signal }, { ...emptyRedis, pending });
+    const { redelivered } = await pass({ kind: 'rebuild', signal: over.signal }, { ...emptyRedis, pending });
     expect(hints.length).toBeGreaterThan(0);
     expect(hints).toHaveLength(redelivered);
   });
@@ -295,7 +295,7 @@ describe.each([
       });
     }
     hints = [];
-    await pass({ rebuild: true });
+    await pass({ kind: 'rebuild' });
     expect(hints.map(({ id }) => id).filter((id) => ids.includes(id))).toEqual(ids);
   });
 });
