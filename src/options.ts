@@ -56,7 +56,7 @@ export type WorkerSettings = {
   readonly types: readonly TaskType[];
   /** Default `['default']`. */
   readonly queues?: readonly string[];
-  /** Tasks run at once: 1 – 10 000, default 10. */
+  /** Handlers run at once: 1 – 10 000, default 10. As many tasks again may be on their way into the ledger. */
   readonly concurrency?: number;
   /** How long a stop waits for running tasks before it aborts their signals, in ms; default 30 000. */
   readonly drainMsMax?: number;

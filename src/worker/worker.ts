@@ -34,7 +34,7 @@ export type WorkerOptions = {
   readonly id: WorkerId;
   readonly types: readonly TaskType[];
   readonly sources: readonly Source[];
-  /** Handlers run at once; as many tasks again may be on their way into the ledger. */
+  /** Handlers run at once. */
   readonly concurrency: number;
   /** How long a stop waits for running tasks before their signals abort. */
   readonly drainMsMax: number;
