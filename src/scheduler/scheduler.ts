@@ -119,11 +119,11 @@ export class Scheduler implements Service {
       'reconcile',
       async () => {
         let hasLost = await this.#hasRedisLost();
-        if (!hasLost && clock.monotonic() < nextAt) return;
+        if (signal.aborted || (!hasLost && clock.monotonic() < nextAt)) return;
         const now = kind;
         kind = 'thorough'; // After one that fails.
         hasLost ||= await this.#passUnlessLost(leadership, now);
-        if (hasLost) await this.#rebuild(leadership);
+        if (hasLost && !signal.aborted) await this.#rebuild(leadership);
         kind = 'routine';
         nextAt = clock.monotonic() + this.#options.reconcileEveryMs;
       },

@@ -10,12 +10,13 @@ export type Undelivered = { readonly hint: Hint; readonly since: EpochMs };
 
 export type PendingIn = (queue: Name) => Promise<ReadonlySet<TaskId>>;
 
-type Known = { readonly ids: Promise<ReadonlySet<TaskId>>; readonly askedAt: number };
+type Known = { readonly ids: Promise<ReadonlySet<TaskId>>; staleAt: number };
 
 /** A task that has only just begun to wait may have its delivery on the way. */
 const deliveryOnTheWayMs = 5_000;
-/** What was pending so long ago is asked again before a delivery is called missing. */
-const knownMsMax = 5_000;
+/** What was pending so long ago is asked again before a delivery is called missing; it is good for ten times what asking took. */
+const knownMsMin = 5_000;
+const knownPerAskedMs = 10;
 
 export class UndeliveredSearch {
   readonly #pendingIn: PendingIn;
@@ -45,15 +46,20 @@ export class UndeliveredSearch {
   async #isPending(queue: Name, id: TaskId): Promise<boolean> {
     const before = this.#known.get(queue);
     if (before !== undefined && (await before.ids).has(id)) return true;
-    return (await this.#recent(queue).ids).has(id);
+    return (await this.#recent(queue)).has(id);
   }
 
-  #recent(queue: Name): Known {
+  #recent(queue: Name): Promise<ReadonlySet<TaskId>> {
     const askedAt = this.#clock.monotonic();
     const before = this.#known.get(queue);
-    if (before !== undefined && askedAt - before.askedAt < knownMsMax) return before;
-    const now = { ids: this.#pendingIn(queue), askedAt };
-    this.#known.set(queue, now);
-    return now;
+    if (before !== undefined && askedAt < before.staleAt) return before.ids;
+    const ids = this.#pendingIn(queue).then((pending) => {
+      const readAt = this.#clock.monotonic();
+      known.staleAt = readAt + Math.max(knownMsMin, knownPerAskedMs * (readAt - askedAt));
+      return pending;
+    });
+    const known: Known = { ids, staleAt: Number.POSITIVE_INFINITY };
+    this.#known.set(queue, known);
+    return ids;
   }
 }

@@ -11,6 +11,10 @@ export class Slots {
   #taken = 0;
   #ending = 0;
   #turnedAt = Number.NEGATIVE_INFINITY;
+  /** Since when none is free; null: some are, or were given up unused. */
+  #fullAt: number | null = null;
+  /** How long none was free when a handler was last done. */
+  #fullMs = Number.POSITIVE_INFINITY;
   #willGrant = false;
   /** In the order in which they came. */
   readonly #requests = new Set<Request>();
@@ -51,6 +55,7 @@ export class Slots {
   /** Taken, and not used. */
   release(count: number): void {
     this.#taken -= count;
+    this.#fullAt = null;
     this.#grantAtEndOfTurn();
   }
 
@@ -59,6 +64,8 @@ export class Slots {
     this.#taken -= 1;
     this.#ending += 1;
     this.#turnedAt = this.#clock.monotonic();
+    if (this.#fullAt !== null) this.#fullMs = this.#turnedAt - this.#fullAt;
+    this.#fullAt = null;
     this.#grantAtEndOfTurn();
   }
 
@@ -67,9 +74,13 @@ export class Slots {
     this.#grantAtEndOfTurn();
   }
 
-  /** Resolves once nobody waits for a slot, and one is free or a handler was done within the last `turnMs`; or as `signal` aborts. */
+  /**
+   * Resolves once nobody waits for a slot, and one is free or soon will be: within the last `turnMs` a handler was done, less than
+   * that after the last slot was taken. Or as `signal` aborts.
+   */
   async room(turnMs: number, signal: AbortSignal): Promise<void> {
-    const isTurning = (): boolean => this.#clock.monotonic() - this.#turnedAt < turnMs;
+    const isTurning = (): boolean =>
+      this.#fullMs < turnMs && this.#clock.monotonic() - this.#turnedAt < turnMs;
     await this.#until(() => this.#requests.size === 0 && (this.free > 0 || isTurning()), signal);
   }
 
@@ -86,6 +97,7 @@ export class Slots {
   #grant(wanted: number): number {
     const granted = Math.min(wanted, this.free);
     this.#taken += granted;
+    if (this.free === 0) this.#fullAt = this.#clock.monotonic();
     return granted;
   }
 

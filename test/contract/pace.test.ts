@@ -11,7 +11,7 @@ import {
   type TaskRecord,
 } from '../../src/domain/index.js';
 import { acceptAll, type LedgerContext, treePaths } from '../../src/ledger/index.js';
-import { type Runtime, silentLogger, systemRandom } from '../../src/runtime/index.js';
+import { delay, type Runtime, silentLogger, systemRandom } from '../../src/runtime/index.js';
 import { Scheduler } from '../../src/scheduler/index.js';
 import type { DeliveryPort } from '../../src/scheduler/reconcile.js';
 import { UndeliveredSearch } from '../../src/scheduler/undelivered.js';
@@ -28,6 +28,8 @@ type Circumstances = {
   readonly loseAt?: number;
   /** One of its lists cannot be read once. */
   readonly failAt?: number;
+  /** It is slow to say whether it has lost its data. */
+  readonly slowFrom?: number;
   /** The tasks have deliveries. */
   readonly delivered?: boolean;
 };
@@ -37,6 +39,7 @@ async function lead(records: number, forS: number, circumstances: Circumstances 
   const {
     loseAt = Number.POSITIVE_INFINITY,
     failAt = Number.POSITIVE_INFINITY,
+    slowFrom = Number.POSITIVE_INFINITY,
     delivered = true,
   } = circumstances;
   const clock = new ManualClock();
@@ -75,6 +78,7 @@ async function lead(records: number, forS: number, circumstances: Circumstances 
     ...emptyRedis,
     pending: async () => ids,
     readMarker: async () => {
+      if (since() >= slowFrom) await delay(clock, 3_000);
       if (!hasLost && since() >= loseAt) [hasLost, marker] = [true, null];
       return marker;
     },
@@ -100,16 +104,21 @@ async function lead(records: number, forS: number, circumstances: Circumstances 
   };
   const options = { graceMs: 1_000, reconcileEveryMs: 100, dedupWindowMs: 600_000, historyMs: 600_000 };
   const scheduler = new Scheduler(options, 's', { ...ctx, deliver }, generation, deliveries);
-  cleanups.push(async () => {
-    const stopped = Promise.all([scheduler.stop(), session.close()]);
+  const stop = async (): Promise<void> => {
+    const stopped = scheduler.stop();
     await clock.advance(5_000);
     await stopped;
+  };
+  cleanups.push(async () => {
+    const closed = session.close();
+    await clock.advance(5_000);
+    await closed;
     generation.close();
-  });
+  }, stop);
   const started = scheduler.start();
   await clock.advance(forS * 1_000);
   await started;
-  return { told, passes, begunAt: passes.map((pass) => Math.round(pass.from)) };
+  return { told, passes, stop, begunAt: passes.map((pass) => Math.round(pass.from)) };
 }
 
 test('over a small ledger it goes as often as is set, or as the marker is looked at', async () => {
@@ -176,4 +185,33 @@ test('what is pending in Redis is read again before a delivery is called missing
   expect([await missing('a'), reads]).toEqual([0, 1]); // Its delivery was there: the next pass will see that it is gone.
   expect([await missing('b'), reads]).toEqual([0, 2]);
   expect([await missing('a'), reads]).toEqual([1, 2]);
+});
+
+test('what took long to read is not read again for ten times as long', async () => {
+  const clock = new ManualClock();
+  let reads = 0;
+  const search = new UndeliveredSearch(async () => {
+    reads += 1;
+    await delay(clock, 1_000);
+    return new Set();
+  }, clock);
+  const task = { ...parseSubmission({ id: 'a', type: 'note' }, 0 as EpochMs), state: 'waiting', attempt: 1 };
+  const look = async (): Promise<void> => {
+    const looked = search.among([{ record: task as TaskRecord, version: 0 }], true);
+    await clock.advance(1_000);
+    expect(await looked).toHaveLength(1);
+  };
+  await look();
+  await clock.advance(9_000);
+  await look();
+  expect(reads).toBe(1);
+  await look();
+  expect(reads).toBe(2);
+});
+
+test('a leader that stops while Redis is asked begins no pass', async () => {
+  const { passes, stop } = await lead(11_000, 1.5, { slowFrom: 0.5 });
+  expect(passes).toHaveLength(1);
+  await stop();
+  expect(passes).toHaveLength(1);
 });

@@ -184,6 +184,8 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         const ids = await Promise.all(Array.from({ length: 8 }, () => submit(desk, 'job')));
         await work({ types: [type], concurrency: 2, wrap });
         feed.put(ids);
+        const areFour = async (): Promise<void> => expect(most).toBe(4);
+        await eventually(areFour, { what: 'four tasks are claimed' });
         const isRefused = async (): Promise<void> => expect(feed.givenBack).not.toEqual([]);
         await eventually(isRefused, { what: 'the rest of the delivery is given back' });
         expect(most).toBe(4);

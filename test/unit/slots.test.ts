@@ -76,16 +76,20 @@ test('who waits too long or is told to leave gets none, and holds up nobody', as
   expect(await slots.take(1, 1_000, leave.signal)).toBe(0);
 });
 
+/** Whether there is room now, where slots turn within 50 ms. */
+async function hasRoom({ clock, slots }: ReturnType<typeof world>): Promise<boolean> {
+  const leave = new AbortController();
+  const found = noted(slots.room(50, leave.signal).then(() => !leave.signal.aborted));
+  await clock.advance(0);
+  leave.abort();
+  await clock.advance(0);
+  return found.value === true;
+}
+
 test('there is room where nobody waits for a slot, and one is free or one became free a moment ago', async () => {
-  const { clock, slots } = world(1);
-  const room = async (): Promise<boolean> => {
-    const leave = new AbortController();
-    const found = noted(slots.room(50, leave.signal).then(() => !leave.signal.aborted));
-    await clock.advance(0);
-    leave.abort();
-    await clock.advance(0);
-    return found.value === true;
-  };
+  const one = world(1);
+  const { clock, slots } = one;
+  const room = (): Promise<boolean> => hasRoom(one);
   expect(await room()).toBe(true);
   await slots.take(1, 0, never);
   expect(await room()).toBe(false);
@@ -100,6 +104,21 @@ test('there is room where nobody waits for a slot, and one is free or one became
   expect(await room()).toBe(true);
   await clock.advance(40);
   expect(await room()).toBe(false);
+});
+
+test('where handlers take their time, there is no room before one of them is done', async () => {
+  const one = world(1);
+  await one.slots.take(1, 0, never);
+  await one.clock.advance(50);
+  one.slots.ending();
+  await one.clock.advance(0);
+  await one.slots.take(1, 0, never);
+  expect(await hasRoom(one)).toBe(false);
+  await one.clock.advance(49);
+  one.slots.ending();
+  await one.clock.advance(0);
+  await one.slots.take(1, 0, never);
+  expect(await hasRoom(one)).toBe(true);
 });
 
 test('it is idle once no slot is taken and every task is in the ledger', async () => {
