@@ -17,6 +17,7 @@ import type { Installation } from './installation.js';
 import type { Load } from './load.js';
 import type { Member } from './member.js';
 import { type FaultKind, fillable, type KindSpec, kinds, type PlannedFault } from './plan.js';
+import { cutUnfinished } from './transaction-log.js';
 
 /** Who has the fault, if the plan's word for it was not a name. */
 type Laid = { readonly on?: string; readonly note?: string };
@@ -244,7 +245,9 @@ export class Faults {
 
   /** All three servers serve; those that have ended, or serve no more, are started again. */
   async #whole(): Promise<void> {
-    for (const server of this.#installation.ensemble.servers) await mended(server);
+    for (const [n, server] of this.#installation.ensemble.servers.entries()) {
+      await mended(server, this.#installation.dataFolderOf(n));
+    }
     await this.#installation.pruneSnapshots();
   }
 
@@ -281,12 +284,12 @@ async function away(proxy: FaultyNetwork, on: boolean): Promise<void> {
 }
 
 /** Until it has what the leader has: with another one gone before that, the ensemble is beyond what three servers bear. */
-async function mended(server: LocalServer): Promise<void> {
+async function mended(server: LocalServer, dataFolder: string): Promise<void> {
   const serves = async (): Promise<void> => {
     if (!(await ask(server.port, 'srvr')).includes('Mode: ')) throw new Error('it does not serve');
   };
   for (let tries = 1; ; tries += 1) {
-    if (!runs(server)) await server.restart();
+    if (!runs(server)) await restarted(server, dataFolder);
     try {
       return await eventually(serves, { what: 'a ZooKeeper server serves again', deadlineMs: mendedMsMax });
     } catch (error) {
@@ -294,6 +297,17 @@ async function mended(server: LocalServer): Promise<void> {
       // It may have given up on itself without ending, as for want of a disk.
       if (runs(server)) await server.kill();
     }
+  }
+}
+
+/** With its log, or, where the server itself refuses that, with what it had finished writing. */
+async function restarted(server: LocalServer, dataFolder: string): Promise<void> {
+  try {
+    await server.restart();
+  } catch (error) {
+    if (!String(error).includes('CRC check failed')) throw error;
+    await cutUnfinished(dataFolder);
+    await server.restart();
   }
 }
 

@@ -156,10 +156,15 @@ export class Installation {
     return this.#parts.means.disk === null ? null : diskOf(this.#parts.dataDir);
   }
 
+  /** Of a ZooKeeper server, by its place in the ensemble. */
+  dataFolderOf(server: number): string {
+    return join(this.#parts.dataDir, String(server + 1));
+  }
+
   /** Leaves each server its newest snapshots; its transactions are all kept, for they are the evidence. */
   async pruneSnapshots(): Promise<void> {
     for (const n of this.ensemble.servers.keys()) {
-      const folder = join(this.#parts.dataDir, String(n + 1), 'version-2');
+      const folder = join(this.dataFolderOf(n), 'version-2');
       const zxids = (await readdir(folder)).flatMap(
         (name) => /^snapshot\.([0-9a-f]+)$/.exec(name)?.[1] ?? [],
       );

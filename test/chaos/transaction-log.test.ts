@@ -1,7 +1,7 @@
 // transaction-log.test.ts: the logs of a real server are read to the last write, and the logs of several servers are made
 // one history.
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -13,6 +13,7 @@ import { startProxy } from '../support/proxy.js';
 import { gone } from '../support/world.js';
 import { logFile, type Written } from './log-writer.js';
 import {
+  cutUnfinished,
   type History,
   historyOf,
   mergeLogs,
@@ -211,3 +212,49 @@ describe('the logs of several servers are one history', () => {
     ]);
   });
 });
+
+test('a server that lacks a part of its last transaction does not start, and does once that is cut off', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'claimkeeper-log-'));
+  const server = await startZooKeeper({ dataDir: folder, tickTimeMs: 500 });
+  try {
+    const session = openSession({ servers: server.url, chroot: '', timeoutMs: 10_000 }, runtime);
+    await session.connected(10_000);
+    const write = (path: string): Promise<unknown> =>
+      session.write([{ kind: 'create', path, data: data(''), mode: 'persistent' }]);
+    await write('/before');
+    await server.kill();
+    const before = await readServerLog(folder);
+    const [name] = (await readdir(join(folder, 'version-2'))).filter((each) => each.startsWith('log.'));
+    const log = join(folder, 'version-2', name ?? '');
+    const bytes = await readFile(log);
+    // Its checksum, its length, a part of it, a hole, and its end.
+    const unfinished = Buffer.concat([
+      Buffer.alloc(8, 1),
+      Buffer.from([0, 0, 0, 100]),
+      Buffer.alloc(20, 1),
+      Buffer.alloc(80),
+      Buffer.from('B'),
+    ]);
+    unfinished.copy(bytes, endOf(bytes));
+    await writeFile(log, bytes);
+    expect(await readServerLog(folder)).toEqual(before);
+    await expect(server.restart()).rejects.toThrow('CRC check failed');
+    await cutUnfinished(folder);
+    await server.restart();
+    await session.connected(10_000);
+    await write('/after');
+    expect(await session.children('/')).toEqual(expect.arrayContaining(['before', 'after']));
+    await session.close();
+    expect((await readServerLog(folder)).slice(0, before.length)).toEqual(before);
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}, 60_000);
+
+/** Where the padding of a log begins. */
+function endOf(bytes: Buffer): number {
+  let end = bytes.length;
+  while (bytes[end - 1] === 0) end -= 1;
+  return end;
+}

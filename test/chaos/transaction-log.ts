@@ -14,7 +14,7 @@
 // no log shows. What was written next to the same znodes tells: it follows upon the tail, or upon what was before it; where
 // nothing was, how they stood at the end does. A tail of which nothing tells is left out. An error here cannot pass unseen: `historyOf` finds a version missing.
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JuteReader } from './jute.js';
 
@@ -59,12 +59,29 @@ const types = {
 
 /** Every transaction in a server's data folder, in the order in which it was logged. */
 export async function readServerLog(dataFolder: string): Promise<Transaction[]> {
+  const transactions: Transaction[] = [];
+  for (const file of await logsIn(dataFolder)) transactions.push(...parseLog(await readFile(file)));
+  return transactions;
+}
+
+/**
+ * Takes off the logs of a server that has ended what it had not finished writing, as when its disk was full. ZooKeeper 3.8.0 does
+ * not start with such an end (`CRC check failed`), though nobody was told of what is in it: it had not been synced.
+ */
+export async function cutUnfinished(dataFolder: string): Promise<void> {
+  for (const file of await logsIn(dataFolder)) {
+    const bytes = await readFile(file);
+    const { endsAt } = recordsOf(bytes);
+    if (bytes.subarray(endsAt).some((byte) => byte !== 0)) await truncate(file, endsAt);
+  }
+}
+
+/** The oldest first. */
+async function logsIn(dataFolder: string): Promise<string[]> {
   const folder = join(dataFolder, 'version-2');
   const names = (await readdir(folder)).filter((name) => /^log\.[0-9a-f]+$/.test(name));
   names.sort((a, b) => firstZxid(a) - firstZxid(b));
-  const transactions: Transaction[] = [];
-  for (const name of names) transactions.push(...parseLog(await readFile(join(folder, name))));
-  return transactions;
+  return names.map((name) => join(folder, name));
 }
 
 function firstZxid(name: string): number {
@@ -73,20 +90,25 @@ function firstZxid(name: string): number {
 
 /** The transactions of one log file, up to its padding, or to where a killed server had not finished writing. */
 export function parseLog(file: Buffer): Transaction[] {
-  if (file.length < headerBytes) return []; // Killed before the header was written.
+  return recordsOf(file).records.map((record) => parseTransaction(new JuteReader(record)));
+}
+
+function recordsOf(file: Buffer): { readonly records: readonly Buffer[]; readonly endsAt: number } {
+  if (file.length < headerBytes) return { records: [], endsAt: file.length }; // Killed before the header was written.
   if (file.toString('latin1', 0, 4) !== magic) throw new Error('this is no transaction log of ZooKeeper');
-  const transactions: Transaction[] = [];
-  let at = headerBytes;
-  while (at + 12 <= file.length) {
-    const checksum = file.readBigInt64BE(at);
-    const length = file.readInt32BE(at + 8);
-    const record = file.subarray(at + 12, at + 12 + length);
-    at += 12 + length + 1;
-    if (length <= 0 || at > file.length || file[at - 1] !== endOfRecord) break;
+  const records: Buffer[] = [];
+  let endsAt = headerBytes;
+  while (endsAt + 12 <= file.length) {
+    const checksum = file.readBigInt64BE(endsAt);
+    const length = file.readInt32BE(endsAt + 8);
+    const record = file.subarray(endsAt + 12, endsAt + 12 + length);
+    const next = endsAt + 12 + length + 1;
+    if (length <= 0 || next > file.length || file[next - 1] !== endOfRecord) break;
     if (BigInt(adler32(record)) !== checksum) break;
-    transactions.push(parseTransaction(new JuteReader(record)));
+    records.push(record);
+    endsAt = next;
   }
-  return transactions;
+  return { records, endsAt };
 }
 
 export function adler32(bytes: Buffer): number {
