@@ -8,7 +8,7 @@ import type { Clock } from '../runtime/index.js';
 /** A task without a delivery, and since when it waits. */
 export type Undelivered = { readonly hint: Hint; readonly since: EpochMs };
 
-export type PendingIn = (queue: Name) => Promise<ReadonlySet<TaskId>>;
+type PendingIn = (queue: Name) => Promise<ReadonlySet<TaskId>>;
 
 type Known = { readonly ids: Promise<ReadonlySet<TaskId>>; staleAt: number };
 
