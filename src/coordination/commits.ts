@@ -111,7 +111,9 @@ class LaneQueue {
     if (this.#scheduled || this.#inFlight >= limits.multisInFlightMax) return;
     this.#scheduled = true;
     this.#clock.atEndOfTurn(() => {
-      for (const gather of this.#gatherers.splice(0)) gather();
+      if (this.#inFlight < limits.partialMultisInFlightMax) {
+        for (const gather of this.#gatherers.splice(0)) gather();
+      }
       this.#scheduled = false;
       this.#flush();
     });
@@ -140,6 +142,8 @@ class LaneQueue {
         break;
       count += 1;
     }
+    const isPartial = count === this.#waiting.length;
+    if (isPartial && this.#inFlight >= limits.partialMultisInFlightMax) return [];
     return this.#waiting.splice(0, count);
   }
 

@@ -78,8 +78,9 @@ export const limits = {
   recordBytesMax: 112 * 1024,
   /** What a claim's transaction weighs beside its records: their paths, and the claim's znode, which names its tasks. */
   claimBytesMax: 40 * 1024,
-  /** Multis in flight per lane. */
+  /** Multis in flight per lane; one that is not full leaves only beside fewer than that: under way it would be no quicker. */
   multisInFlightMax: 4,
+  partialMultisInFlightMax: 2,
   /** Znodes that one request reads, so that a full envelope's are; replies stay below 12 MiB. */
   readsPerRequestMax: 100,
   /** Requests in flight on one connection (trap 22). */

@@ -10,9 +10,14 @@ export type Undelivered = { readonly hint: Hint; readonly since: EpochMs };
 
 type PendingIn = (queue: Name) => Promise<ReadonlySet<TaskId>>;
 
-type Known = { readonly ids: Promise<ReadonlySet<TaskId>>; staleAt: number };
+type Known = {
+  readonly askedAt: EpochMs;
+  readonly ids: Promise<ReadonlySet<TaskId>>;
+  /** By the monotonic clock. */
+  staleAt: number;
+};
 
-/** A task that has only just begun to wait may have its delivery on the way. */
+/** A task that had only just begun to wait when Redis was asked may have had its delivery on the way. */
 const deliveryOnTheWayMs = 5_000;
 /** What was pending so long ago is asked again before a delivery is called missing; it is good for ten times what asking took. */
 const knownMsMin = 5_000;
@@ -29,37 +34,38 @@ export class UndeliveredSearch {
   }
 
   /**
-   * `evenYoung`: those as well that have only just begun to wait.
+   * Of those that have begun to wait since Redis was asked, what is known says nothing; `evenYoung`: they are judged by it as well.
    * @throws ClaimkeeperError `REDIS_UNAVAILABLE`
    */
   async among(helds: readonly Held[], evenYoung: boolean): Promise<Undelivered[]> {
-    const now = this.#clock.now();
     const found: Undelivered[] = [];
     for (const { record } of helds) {
+      if (!wantsDelivery(record)) continue;
       const since = Math.max(record.acceptedAt, record.attempts?.at(-1)?.endedAt ?? 0) as EpochMs;
-      if (!wantsDelivery(record) || (!evenYoung && now - since < deliveryOnTheWayMs)) continue;
-      if (!(await this.#isPending(record.queue, record.id))) found.push({ hint: hintOf(record), since });
+      const known = this.#known.get(record.queue) ?? this.#ask(record.queue);
+      const ids = await known.ids;
+      if (!evenYoung && known.askedAt - since < deliveryOnTheWayMs) continue;
+      if (ids.has(record.id) || (await this.#recent(record.queue)).has(record.id)) continue;
+      found.push({ hint: hintOf(record), since });
     }
     return found;
   }
 
-  async #isPending(queue: Name, id: TaskId): Promise<boolean> {
-    const before = this.#known.get(queue);
-    if (before !== undefined && (await before.ids).has(id)) return true;
-    return (await this.#recent(queue)).has(id);
+  #recent(queue: Name): Promise<ReadonlySet<TaskId>> {
+    const known = this.#known.get(queue);
+    const isGood = known !== undefined && this.#clock.monotonic() < known.staleAt;
+    return (isGood ? known : this.#ask(queue)).ids;
   }
 
-  #recent(queue: Name): Promise<ReadonlySet<TaskId>> {
-    const askedAt = this.#clock.monotonic();
-    const before = this.#known.get(queue);
-    if (before !== undefined && askedAt < before.staleAt) return before.ids;
+  #ask(queue: Name): Known {
+    const from = this.#clock.monotonic();
     const ids = this.#pendingIn(queue).then((pending) => {
       const readAt = this.#clock.monotonic();
-      known.staleAt = readAt + Math.max(knownMsMin, knownPerAskedMs * (readAt - askedAt));
+      known.staleAt = readAt + Math.max(knownMsMin, knownPerAskedMs * (readAt - from));
       return pending;
     });
-    const known: Known = { ids, staleAt: Number.POSITIVE_INFINITY };
+    const known: Known = { askedAt: this.#clock.now(), ids, staleAt: Number.POSITIVE_INFINITY };
     this.#known.set(queue, known);
-    return ids;
+    return known;
   }
 }

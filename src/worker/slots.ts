@@ -54,6 +54,7 @@ export class Slots {
 
   /** Taken, and not used. */
   release(count: number): void {
+    if (count === 0) return;
     this.#taken -= count;
     this.#fullAt = null;
     this.#grantAtEndOfTurn();

@@ -187,6 +187,28 @@ test('what is pending in Redis is read again before a delivery is called missing
   expect([await missing('a'), reads]).toEqual([1, 2]);
 });
 
+test('of a task that has come since Redis was asked nothing is said, and Redis is not asked again for it', async () => {
+  const clock = new ManualClock();
+  let reads = 0;
+  const search = new UndeliveredSearch(async () => {
+    reads += 1;
+    return new Set();
+  }, clock);
+  const missing = async (id: string, acceptedAt: number, evenYoung: boolean): Promise<number> => {
+    const submission = parseSubmission({ id, type: 'note' }, acceptedAt as EpochMs);
+    const record = { ...submission, acceptedAt, state: 'waiting', attempt: 1 } as TaskRecord;
+    return (await search.among([{ record, version: 0 }], evenYoung)).length;
+  };
+  await clock.advance(60_000);
+  const askedAt = clock.now();
+  expect([await missing('old', askedAt - 5_000, false), reads]).toEqual([1, 1]);
+  await clock.advance(60_000);
+  expect([await missing('young', askedAt - 4_999, false), reads]).toEqual([0, 1]);
+  expect([await missing('new', askedAt + 1, false), reads]).toEqual([0, 1]);
+  expect([await missing('new', askedAt + 1, true), reads]).toEqual([1, 2]);
+  expect([await missing('young', askedAt - 4_999, false), reads]).toEqual([1, 2]);
+});
+
 test('what took long to read is not read again for ten times as long', async () => {
   const clock = new ManualClock();
   let reads = 0;

@@ -23,6 +23,7 @@ import {
   replay,
   takeClaim,
 } from '../../src/ledger/index.js';
+import { delay } from '../../src/runtime/index.js';
 import { Audit, type Strays } from '../../src/worker/custody.js';
 import { defineTask, type TaskContext, type WorkerEvents } from '../../src/worker/index.js';
 import { Run } from '../../src/worker/run.js';
@@ -193,6 +194,46 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         record.resolve();
         for (const id of ids) await reaches(desk, id, 'completed');
         expect([...calls.values()]).toEqual(Array(8).fill(1));
+      });
+
+      test('takes the next delivery before a slot is free where handlers are quick', async () => {
+        let [done, most] = [0, 0];
+        const wrap = (session: Session): Session =>
+          withMethods(session, {
+            readAll: async (paths) => {
+              const nodes = await session.readAll(paths);
+              most = Math.max(most, feed.taken - done);
+              return nodes;
+            },
+            write: async (ops, options) => {
+              const outcome = await session.write(ops, options);
+              most = Math.max(most, feed.taken - done);
+              return outcome;
+            },
+          });
+        const { type } = counted(() => {
+          done += 1;
+        });
+        await work({ types: [type], concurrency: 1, wrap });
+        const isAhead = async (): Promise<void> => {
+          await reaches(desk, await submit(desk, 'job'), 'completed');
+          await Promise.all(Array.from({ length: 5 }, () => submit(desk, 'job')));
+          expect(most).toBe(2);
+        };
+        await eventually(isAhead, { what: 'a delivery is taken ahead' });
+      });
+
+      test('takes none before a slot is free where handlers are slow', async () => {
+        let [done, most] = [0, 0];
+        const { type } = counted(async () => {
+          await delay(world.runtime.clock, 60); // Longer than slots that count as quick.
+          most = Math.max(most, feed.taken - done);
+          done += 1;
+        });
+        await work({ types: [type], concurrency: 1 });
+        const ids = await Promise.all(Array.from({ length: 5 }, () => submit(desk, 'job')));
+        for (const id of ids) await reaches(desk, id, 'completed');
+        expect(most).toBe(1);
       });
 
       test('retries soon in place: another attempt, under the same claim', async () => {

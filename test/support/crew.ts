@@ -85,6 +85,8 @@ export class Feed {
   readonly hints: Hint[] = [];
   /** Ids given back, with the delay asked for. */
   readonly givenBack: { readonly ids: readonly TaskId[]; readonly delayMs: number }[] = [];
+  /** Deliveries that a worker has taken. */
+  taken = 0;
   /** While false, hints are noted and not delivered. */
   following = true;
 
@@ -119,7 +121,10 @@ export class Feed {
   async #take(signal: AbortSignal): Promise<Delivery | null> {
     while (!signal.aborted) {
       const next = this.#ready.shift();
-      if (next !== undefined) return { ...next, done: async () => undefined, giveBack: this.#giveBack };
+      if (next !== undefined) {
+        this.taken += 1;
+        return { ...next, done: async () => undefined, giveBack: this.#giveBack };
+      }
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           this.#takers.delete(wake);
