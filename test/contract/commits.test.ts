@@ -1,9 +1,9 @@
 // commits.test.ts: what transactions that share a multi cost each other when some of them are refused.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { WriteOutcome } from '../../src/coordination/index.js';
+import type { Session, WriteOutcome } from '../../src/coordination/index.js';
 import { limits } from '../../src/domain/index.js';
-import { join, type Party } from '../support/crew.js';
+import { join, type Party, signalled, withMethods } from '../support/crew.js';
 import { memoryWorld } from '../support/memory-world.js';
 import type { World } from '../support/world.js';
 
@@ -86,4 +86,31 @@ test('while as many multis are in flight as may be, more is gathered; then it le
     commits.whenLeaving('write', () => resolve(answered));
   });
   expect(answeredBefore).toBeGreaterThan(0);
+});
+
+test('beside two multis in flight only full ones leave, up to as many as may be', async () => {
+  const sizes: number[] = [];
+  const answer = signalled();
+  const hold = (session: Session): Session =>
+    withMethods(session, {
+      write: async (ops, options) => {
+        sizes.push(ops.length);
+        await answer.promise;
+        return session.write(ops, options);
+      },
+    });
+  const { commits } = await join(world, () => undefined, hold);
+  const endOfTurn = (): Promise<void> => new Promise((resolve) => world.runtime.clock.atEndOfTurn(resolve));
+  const outcomes: Promise<WriteOutcome>[] = [];
+  const commitChecks = async (count: number): Promise<void> => {
+    const check = { kind: 'check', path: '/tasks', version: null } as const;
+    outcomes.push(commits.commit(Array(count).fill(check), { lane: 'write' }));
+    await endOfTurn();
+  };
+  const full = limits.multiOpsMax - 1;
+  for (const count of [1, 2, 3, full - 3, full, full, 4]) await commitChecks(count);
+  expect(sizes).toEqual([2, 3, full + 1, full + 1]);
+  answer.resolve();
+  expect(new Set((await Promise.all(outcomes)).map(({ kind }) => kind))).toEqual(new Set(['applied']));
+  expect(sizes).toEqual([2, 3, full + 1, full + 1, full + 1, 5]);
 });
