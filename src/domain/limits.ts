@@ -78,8 +78,9 @@ export const limits = {
   recordBytesMax: 112 * 1024,
   /** What a claim's transaction weighs beside its records: their paths, and the claim's znode, which names its tasks. */
   claimBytesMax: 40 * 1024,
-  /** Multis in flight per lane; one that is not full leaves only beside fewer than that: under way it would be no quicker. */
+  /** Multis in flight per lane. */
   multisInFlightMax: 4,
+  /** One that is not full leaves only beside fewer than this: it would wait for the others on the server, and gathers more here. */
   partialMultisInFlightMax: 2,
   /** Znodes that one request reads, so that a full envelope's are; replies stay below 12 MiB. */
   readsPerRequestMax: 100,
