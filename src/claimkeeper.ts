@@ -238,7 +238,7 @@ export class Claimkeeper {
   /**
    * Resolves once the task has ended (completed, failed, cancelled, uncertain), or is not in the ledger, or `signal` aborts:
    * {@link get} tells which.
-   * @throws ClaimkeeperError `TASK_ID_INVALID`, `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`
+   * @throws ClaimkeeperError `TASK_ID_INVALID`, `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`, `CLOSED`
    */
   async untilEnded(id: string, signal: AbortSignal): Promise<void> {
     await this.#endings.until(parseTaskId(id), signal);
@@ -390,6 +390,7 @@ export class Claimkeeper {
         .stop()
         .catch((error) => this.#runtime.log.error({ err: error }, 'a service could not be stopped'));
     }
+    this.#endings.close();
     this.#generation.close();
     await this.#deliveries.stop();
     await this.#session.close();

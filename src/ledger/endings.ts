@@ -10,27 +10,39 @@ type Followed = { readonly seen: Promise<Held | null>; readonly wakes: Set<() =>
 
 export class Endings {
   readonly #ctx: LedgerContext;
+  readonly #followedMax: number;
   readonly #followed = new Map<TaskId, Followed>();
+  #isClosed = false;
 
-  constructor(ctx: LedgerContext) {
+  constructor(ctx: LedgerContext, followedMax: number = limits.endingsFollowedMax) {
     this.#ctx = ctx;
+    this.#followedMax = followedMax;
   }
 
   /**
    * Resolves once the task is neither waiting nor running, or not there, or `signal` aborts.
-   * @throws ClaimkeeperError `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`, `RECORD_UNREADABLE`
+   * @throws ClaimkeeperError `WAITS_EXHAUSTED`, `ZOOKEEPER_UNAVAILABLE`, `RECORD_UNREADABLE`, `CLOSED`
    */
   async until(id: TaskId, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      if (this.#isClosed) throw new ClaimkeeperError('CLOSED', 'this connection was closed: connect again');
       const followed = this.#followed.get(id) ?? this.#follow(id);
       const held = await unlessAborted(signal, followed.seen);
-      if (held === undefined || held === null || isOver(held)) return;
+      if (held === undefined || isOver(held)) return;
       if (this.#followed.get(id) === followed) await woken(followed, signal);
     }
   }
 
+  /** Whoever waits is told `CLOSED`. */
+  close(): void {
+    this.#isClosed = true;
+    const followed = [...this.#followed.values()];
+    this.#followed.clear();
+    for (const { wakes } of followed) for (const wake of [...wakes]) wake();
+  }
+
   #follow(id: TaskId): Followed {
-    if (this.#followed.size >= limits.endingsFollowedMax) {
+    if (this.#followed.size >= this.#followedMax) {
       const message = `${this.#followed.size} tasks are watched here already: ask for this one without waiting`;
       throw new ClaimkeeperError('WAITS_EXHAUSTED', message);
     }
@@ -39,17 +51,23 @@ export class Endings {
       if (this.#followed.get(id) === followed) this.#followed.delete(id);
       for (const wake of [...wakes]) wake();
     };
-    const seen = readHeld(this.#ctx, id, forget);
+    const seen = this.#look(id, forget);
     const followed: Followed = { seen, wakes };
     this.#followed.set(id, followed);
-    // A read that failed has set no watch; what is not there is not waited for.
-    seen.then((held) => held === null && forget(), forget);
+    // A read that failed has set no watch; what is over is not waited for.
+    seen.then((held) => isOver(held) && forget(), forget);
     return followed;
+  }
+
+  /** A watch on what is over would stay until its record leaves the ledger: none is set where that is known. */
+  async #look(id: TaskId, watcher: () => void): Promise<Held | null> {
+    const held = await readHeld(this.#ctx, id);
+    return isOver(held) ? held : readHeld(this.#ctx, id, watcher);
   }
 }
 
-function isOver({ record }: Held): boolean {
-  return record.state !== 'waiting' && record.state !== 'running';
+function isOver(held: Held | null): boolean {
+  return held === null || (held.record.state !== 'waiting' && held.record.state !== 'running');
 }
 
 function woken({ wakes }: Followed, signal: AbortSignal): Promise<void> {

@@ -22,6 +22,7 @@ describe.each([
   let other: Party;
   let endings: Endings;
   let watched = 0;
+  let onWatched: () => void;
   let failing = false;
   let serial = 0;
 
@@ -29,10 +30,14 @@ describe.each([
     world = await makeWorld();
     const counting = (session: Session): Session =>
       withMethods(session, {
-        read(path, watcher) {
-          if (failing) return Promise.reject(new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', 'a fault'));
-          if (watcher !== undefined) watched += 1;
-          return session.read(path, watcher);
+        read: async (path, watcher) => {
+          if (failing) throw new ClaimkeeperError('ZOOKEEPER_UNAVAILABLE', 'a fault');
+          const node = await session.read(path, watcher);
+          if (watcher !== undefined && path.startsWith('/tasks/')) {
+            watched += 1;
+            onWatched();
+          }
+          return node;
         },
       });
     party = await join(world, () => undefined, counting);
@@ -41,33 +46,70 @@ describe.each([
   });
   afterAll(() => world.close());
 
+  const isWatched = (): Promise<void> =>
+    new Promise((resolve) => {
+      onWatched = resolve;
+    });
+
   async function task(): Promise<TaskId> {
     serial += 1;
     const submission = parseSubmission({ id: `e${serial}`, type: 't' }, 0 as EpochMs);
     await accept(other.ctx, submission, until);
     await party.ctx.session.sync();
     watched = 0;
+    onWatched = () => undefined;
     return submission.id;
   }
 
   test('a task that another process ends wakes all who wait for it, by one watch', async () => {
     const id = await task();
+    const set = isWatched();
     const waits = Array.from({ length: 50 }, () => endings.until(id, new AbortController().signal));
-    await party.ctx.session.sync();
+    await set;
     await cancel(other.ctx, id, until);
     await Promise.all(waits);
-    expect(watched).toBeLessThanOrEqual(2); // The one that waited, and the one that found the end.
+    expect(watched).toBe(1);
   });
 
   test('one that has ended, or is not there, is not waited for', async () => {
     const id = await task();
     await cancel(party.ctx, id, until);
     await endings.until(id, never);
+    expect(watched).toBe(0);
     await endings.until('none' as TaskId, never);
+  });
+
+  test('only tasks that are waited for count: any number may be waited for one after the other', async () => {
+    const few = new Endings(party.ctx, 2);
+    for (let n = 0; n < 5; n += 1) {
+      const id = await task();
+      const set = isWatched();
+      const waiting = few.until(id, never);
+      await set;
+      await cancel(other.ctx, id, until);
+      await waiting;
+    }
+    const open = [await task(), await task(), await task()] as const;
+    const waiting = [few.until(open[0], never), few.until(open[1], never)];
+    await expect(few.until(open[2], never)).rejects.toMatchObject({ code: 'WAITS_EXHAUSTED' });
+    for (const id of open) await cancel(other.ctx, id, until);
+    await Promise.all(waiting);
+  });
+
+  test('who waits when the connection is closed is told so', async () => {
+    const closing = new Endings(party.ctx);
+    const id = await task();
+    const set = isWatched();
+    const waiting = closing.until(id, never);
+    await set;
+    closing.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
+    await expect(closing.until(id, never)).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
   test('who gives up is let go at once, and those who come after set no other watch', async () => {
     const id = await task();
+    const set = isWatched();
     for (let i = 0; i < 20; i += 1) {
       const giveUp = new AbortController();
       const waiting = endings.until(id, giveUp.signal);
@@ -75,16 +117,18 @@ describe.each([
       giveUp.abort();
       await waiting;
     }
-    expect(watched).toBe(1);
+    await set;
     const last = endings.until(id, never);
     await cancel(other.ctx, id, until);
     await last;
+    expect(watched).toBe(1);
   });
 
   test('an end is noticed over a broken connection', async () => {
     const id = await task();
+    const set = isWatched();
     const waiting = endings.until(id, never);
-    await party.ctx.session.sync();
+    await set;
     party.peer.interrupt();
     await cancel(other.ctx, id, until);
     await waiting;
