@@ -1,7 +1,7 @@
 // commits.ts: group commit. Owns how this process's transactions share multis; what a transaction means is its caller's.
 //
 // 1. Transactions ready in one turn, or while earlier multis are in flight, leave as one multi, headed by one check of
-//    the generation (P11).
+//    the generation (P11). Beside `limits.partialMultisInFlightMax` of those one leaves only if it is full.
 // 2. Claims have a lane of their own: one stale claim fails its whole multi, and must not fail accepts and finishes.
 // 3. A multi that was refused applied nothing: the member that failed goes again singly, to its own outcome, the others
 //    together, in smaller multis until one succeeds. Each refusal takes one out, so that it ends.
@@ -86,6 +86,8 @@ class LaneQueue {
   #singles: Member[] = [];
   #gatherers: (() => void)[] = [];
   #inFlight = 0;
+  /** Of those, the ones that are not of a single member which goes alone. */
+  #sharedInFlight = 0;
   #scheduled = false;
   /** Members per multi; halved by a refusal, doubled by a success. */
   #membersMax: number = limits.multiOpsMax;
@@ -111,40 +113,40 @@ class LaneQueue {
     if (this.#scheduled || this.#inFlight >= limits.multisInFlightMax) return;
     this.#scheduled = true;
     this.#clock.atEndOfTurn(() => {
-      if (this.#inFlight < limits.partialMultisInFlightMax) {
-        for (const gather of this.#gatherers.splice(0)) gather();
-      }
       this.#scheduled = false;
-      this.#flush();
+      while (this.#inFlight < limits.multisInFlightMax) {
+        const batch = this.#next();
+        if (batch.length === 0) return;
+        void this.#send(batch);
+      }
     });
   }
 
-  #flush(): void {
-    while (this.#inFlight < limits.multisInFlightMax) {
-      const single = this.#singles.shift();
-      const batch = single === undefined ? this.#takeBatch() : [single];
-      if (batch.length === 0) return;
-      void this.#send(batch);
+  /** The members of the multi that leaves now; none: there are none, or they wait to be more. */
+  #next(): Member[] {
+    const mayBePartial = this.#sharedInFlight < limits.partialMultisInFlightMax;
+    if (this.#gatherers.length > 0 && (mayBePartial || this.#filled().isFull)) {
+      for (const gather of this.#gatherers.splice(0)) gather();
     }
+    const single = this.#singles.shift();
+    if (single !== undefined) return [single];
+    const { count, isFull } = this.#filled();
+    return isFull || mayBePartial ? this.#waiting.splice(0, count) : [];
   }
 
-  #takeBatch(): Member[] {
+  /** How many of those that wait one multi carries, and whether it could not carry one more. */
+  #filled(): { readonly count: number; readonly isFull: boolean } {
     let ops = 1;
     let bytes = 0;
     let count = 0;
     for (const member of this.#waiting) {
       ops += member.ops.length;
       bytes += member.bytes;
-      if (
-        count > 0 &&
-        (count >= this.#membersMax || ops > limits.multiOpsMax || bytes > limits.multiBytesMax)
-      )
-        break;
+      const fits = ops <= limits.multiOpsMax && bytes <= limits.multiBytesMax;
+      if (count > 0 && (count >= this.#membersMax || !fits)) return { count, isFull: true };
       count += 1;
     }
-    const isPartial = count === this.#waiting.length;
-    if (isPartial && this.#inFlight >= limits.partialMultisInFlightMax) return [];
-    return this.#waiting.splice(0, count);
+    return { count, isFull: ops >= limits.multiOpsMax || count >= this.#membersMax };
   }
 
   async #send(batch: readonly Member[]): Promise<void> {
@@ -161,10 +163,13 @@ class LaneQueue {
         member.resolve({ kind: 'notSent', why: 'the generation is not proven in this session' });
       return;
     }
+    const shared = members.some(({ alone }) => !alone) ? 1 : 0;
     this.#inFlight += 1;
+    this.#sharedInFlight += shared;
     const ops = [guard, ...members.flatMap((member) => member.ops)];
     const outcome = await this.#session.write(ops, { session });
     this.#inFlight -= 1;
+    this.#sharedInFlight -= shared;
     this.#count(members, ops.length, outcome);
     this.#distribute(members, outcome);
     this.#schedule();
@@ -208,7 +213,7 @@ class LaneQueue {
       // Which one failed is known, and not whether it fails on its own: one before it may have been why, and has not applied.
       const failed = memberAt(members, outcome.index - 1);
       this.#membersMax = Math.max(1, Math.floor(members.length / 2));
-      this.#singles.push(...members.filter((member) => member === failed));
+      if (failed !== undefined) this.#singles.push({ ...failed, alone: true });
       this.#waiting.unshift(...members.filter((member) => member !== failed));
     }
   }

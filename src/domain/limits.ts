@@ -100,6 +100,10 @@ assert(
   limits.recordBytesMax + limits.claimBytesMax <= limits.multiBytesMax,
   'the largest record fits one multi beside its claim',
 );
+assert(
+  limits.partialMultisInFlightMax >= 1 && limits.partialMultisInFlightMax <= limits.multisInFlightMax,
+  'what fills no multi leaves all the same',
+);
 assert(limits.envelopeTasksMax * 2 + 2 <= limits.multiOpsMax, 'a claim of a full envelope fits one multi');
 assert(
   (limits.envelopeTasksMax + 1) * (2 * limits.taskIdCharsMax + 96) <= limits.claimBytesMax,

@@ -88,7 +88,8 @@ test('while as many multis are in flight as may be, more is gathered; then it le
   expect(answeredBefore).toBeGreaterThan(0);
 });
 
-test('beside two multis in flight only full ones leave, up to as many as may be', async () => {
+/** Commits whose multis are held back until `answer` resolves, and the sizes of those that have left. */
+async function held() {
   const sizes: number[] = [];
   const answer = signalled();
   const hold = (session: Session): Session =>
@@ -100,17 +101,56 @@ test('beside two multis in flight only full ones leave, up to as many as may be'
       },
     });
   const { commits } = await join(world, () => undefined, hold);
-  const endOfTurn = (): Promise<void> => new Promise((resolve) => world.runtime.clock.atEndOfTurn(resolve));
   const outcomes: Promise<WriteOutcome>[] = [];
-  const commitChecks = async (count: number): Promise<void> => {
+  const endOfTurn = (): Promise<void> => new Promise((resolve) => world.runtime.clock.atEndOfTurn(resolve));
+  const commitChecks = async (count: number, alone = false): Promise<void> => {
     const check = { kind: 'check', path: '/tasks', version: null } as const;
-    outcomes.push(commits.commit(Array(count).fill(check), { lane: 'write' }));
+    outcomes.push(commits.commit(Array(count).fill(check), { lane: 'write', alone }));
     await endOfTurn();
   };
-  const full = limits.multiOpsMax - 1;
-  for (const count of [1, 2, 3, full - 3, full, full, 4]) await commitChecks(count);
-  expect(sizes).toEqual([2, 3, full + 1, full + 1]);
-  answer.resolve();
-  expect(new Set((await Promise.all(outcomes)).map(({ kind }) => kind))).toEqual(new Set(['applied']));
+  const allApplied = async (): Promise<void> => {
+    answer.resolve();
+    expect(new Set((await Promise.all(outcomes)).map(({ kind }) => kind))).toEqual(new Set(['applied']));
+  };
+  return { commits, sizes, commitChecks, endOfTurn, allApplied };
+}
+
+const full = limits.multiOpsMax - 1;
+
+test('beside two multis in flight only full ones leave, up to as many as may be', async () => {
+  const { sizes, commitChecks, allApplied } = await held();
+  const left: number[] = [];
+  for (const count of [1, 2, 3, full - 3, full, full, 4]) {
+    await commitChecks(count);
+    left.push(sizes.length);
+  }
+  expect(left).toEqual([1, 2, 2, 3, 4, 4, 4]);
+  await allApplied();
   expect(sizes).toEqual([2, 3, full + 1, full + 1, full + 1, 5]);
+});
+
+test('multis of what goes alone do not hold up the others', async () => {
+  const { sizes, commitChecks, allApplied } = await held();
+  for (const [count, alone] of [
+    [1, true],
+    [2, true],
+    [3, false],
+  ] as const)
+    await commitChecks(count, alone);
+  expect(sizes).toEqual([2, 3, 4]);
+  await allApplied();
+});
+
+test('nothing is gathered while nothing can leave, and all as soon as a full multi does', async () => {
+  const { commits, sizes, commitChecks, endOfTurn, allApplied } = await held();
+  for (const count of [1, 2]) await commitChecks(count);
+  let isGathered = false;
+  commits.whenLeaving('write', () => {
+    isGathered = true;
+  });
+  await endOfTurn();
+  expect(isGathered).toBe(false);
+  await commitChecks(full);
+  expect([isGathered, sizes.length]).toEqual([true, 3]);
+  await allApplied();
 });
