@@ -47,7 +47,7 @@ type Try = {
   readonly outcome: WriteOutcome;
 };
 
-/** Each refusal drops at least the record that moved on, so that this ends; a record may move back in between. */
+/** Each refusal for what a record is drops that record at least, so that this ends; it may move back in between. */
 const triesMax = 8;
 
 export type ClaimOptions = {
@@ -86,6 +86,10 @@ export async function takeClaim(
         return concluded(candidates, { taken: found, untried: [...found.left, ...over] });
       }
       case 'refused':
+        if (outcome.code === 'OTHER') {
+          ctx.runtime.log.warn({ code: outcome.detail, tasks: moved.length }, 'ZooKeeper takes no claim');
+          return concluded(candidates, { untried: [...moved, ...over] });
+        }
         if (outcome.index === 0) await ensureTree(ctx.session, [claimsOf(ref.worker)]);
         left = await fresh(
           ctx,

@@ -120,21 +120,26 @@ export class Audit {
   }
 
   /**
-   * Gives back the tasks of `strays` that the ledger says are ours, and deletes claims under which nothing runs. `isHeld`:
-   * whether a claim is one this worker works under.
+   * Gives back the tasks of `strays`, and deletes claims under which nothing runs. `isHeld`: whether a claim is one this
+   * worker works under.
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
   async run(strays: Strays, isHeld: (claim: StandingClaim) => boolean, signal: AbortSignal): Promise<void> {
-    const forgetAfterMs = 2 * this.#ctx.session.timeoutMs;
-    for (const [nonce, { ids, since }] of strays) {
-      let known = true;
-      for (const id of ids) known = (await this.#giveBack(id, nonce)) && known;
-      if (known && this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs) strays.delete(nonce);
-    }
+    await this.giveBack(strays);
     const [standing = []] = await claimsStanding(this.#ctx, [this.#worker]);
     const unheld = standing.filter((claim) => !isHeld(claim));
     for (const { path } of unheld) if (this.#suspects.has(path)) await dropClaim(this.#ctx, path, signal);
     this.#suspects = new Set(unheld.map(({ path }) => path));
+  }
+
+  /** Those tasks of `strays` that the ledger says are ours. */
+  async giveBack(strays: Strays): Promise<void> {
+    const forgetAfterMs = 2 * this.#ctx.session.timeoutMs;
+    for (const [nonce, { ids, since }] of strays) {
+      const known = await Promise.all(ids.map((id) => this.#giveBack(id, nonce)));
+      const isOld = this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs;
+      if (isOld && known.every(Boolean)) strays.delete(nonce);
+    }
   }
 
   /** Safe for a stray alone: no handler ever started under its nonce. False: ZooKeeper did not say what became of it. */

@@ -11,7 +11,7 @@ export class Slots {
   #taken = 0;
   #ending = 0;
   #turnedAt = Number.NEGATIVE_INFINITY;
-  /** Since when none is free; null: some are, or were given up unused. */
+  /** Since when all were taken; null: a handler was done since, or some were given back unused. */
   #fullAt: number | null = null;
   /** How long none was free when a handler was last done. */
   #fullMs = Number.POSITIVE_INFINITY;

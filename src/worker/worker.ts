@@ -16,7 +16,7 @@ import {
   type WorkerId,
 } from '../domain/index.js';
 import { claimsOf, type LedgerContext, type StandingClaim, workersPath } from '../ledger/index.js';
-import { Emitter, type Service, type Timer, type Unsubscribe } from '../runtime/index.js';
+import { Emitter, type Service, type Timer, type Unsubscribe, within } from '../runtime/index.js';
 import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
 import type { Progress } from './context.js';
@@ -56,7 +56,7 @@ const holdMsMax = 250;
 const turnMsMax = 50;
 /** Deliveries being claimed from at the same time. */
 const placementsMax = 4;
-/** How long to leave tasks alone that could not be claimed while ZooKeeper was away. */
+/** How long to leave tasks alone that could not be claimed while ZooKeeper was away, or took no claim at all. */
 const outageDelayMs = 500;
 
 export class Worker implements Service {
@@ -160,12 +160,14 @@ export class Worker implements Service {
     this.#gate.close();
     if (this.#pumps.length === 0) await this.#announcement?.stop(); // A start that waits for it gives up.
     await this.#started.catch(() => undefined);
-    for (const source of this.#options.sources) await source.stop();
+    await Promise.all(this.#options.sources.map((source) => source.stop()));
     await Promise.all(this.#pumps);
     if (!(await this.#slots.idle(this.#options.drainMsMax))) {
       for (const run of this.#runs) run.abort(new ClaimkeeperError('CLOSED', 'the worker is stopping'));
       await this.#slots.idle(settleMsMax + this.#ctx.session.timeoutMs);
     }
+    const { session, runtime } = this.#ctx;
+    await within(runtime.clock, session.timeoutMs, this.#audit.giveBack(this.#strays));
     this.#end.abort();
     this.#auditTimer?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
@@ -249,6 +251,7 @@ export class Worker implements Service {
     const { runtime } = this.#ctx;
     const mayStart = (): boolean => this.#gate.isOpen && source.paused !== true;
     let left: readonly TaskId[] = [...new Set(delivery.ids)];
+    let isRefused = false;
     try {
       for (let withinMs = firstMs; left.length > 0 && mayStart(); withinMs = holdMsMax) {
         const reserved = await this.#slots.take(left.length, withinMs, this.#stopping.signal);
@@ -259,14 +262,16 @@ export class Worker implements Service {
         }
         const untried = await this.#claimAndStart(left.slice(0, reserved), delivery.redelivered);
         left = [...untried, ...left.slice(reserved)];
-        if (untried.length === reserved) break;
+        isRefused = untried.length === reserved;
+        if (isRefused) break;
       }
     } catch (error) {
       runtime.log.warn({ err: error, tasks: left.length }, 'could not claim: the delivery is put off');
       return delivery.giveBack(left, outageDelayMs);
     }
     if (left.length === 0) return delivery.done();
-    return delivery.giveBack(left, this.#gate.isOpen || this.#stopping.signal.aborted ? 0 : outageDelayMs);
+    const isForOthers = (this.#gate.isOpen && !isRefused) || this.#stopping.signal.aborted;
+    return delivery.giveBack(left, isForOthers ? 0 : outageDelayMs);
   }
 
   /** Uses one reserved slot for each of `batch`, or frees it; returns what is still to be taken. */

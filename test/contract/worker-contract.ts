@@ -575,6 +575,32 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         expect(calls.get(id)).toBe(1);
       });
 
+      test('a claim of unknown outcome is given back by a worker that stops before its next audit', async () => {
+        const { type, calls } = counted(() => null);
+        const one = await work({ types: [type] });
+        const { peer } = one.party;
+        feed.following = false;
+        const id = await submit(desk, 'job');
+        one.party.commits.failNext('replyLost', (_ops, { lane }) => lane === 'claim');
+        one.party.commits.onOutcome = ({ lane }) => {
+          if (lane === 'claim') peer.cutOff();
+        };
+        feed.put([id]);
+        await reaches(desk, id, 'running');
+        one.party.commits.onOutcome = () => undefined;
+        await gone(desk.peer.session, `/workers/${one.worker.id}`);
+        const before = peer.session.sessionId;
+        const anew = signalled();
+        peer.session.on('state', ({ state, sessionId }) => {
+          if (state === 'connected' && sessionId !== before) anew.resolve();
+        });
+        peer.rejoin();
+        await anew.promise;
+        await one.worker.stop();
+        expect(await recordOf(desk, id)).toMatchObject({ state: 'waiting', attempt: 1 });
+        expect(calls.size).toBe(0);
+      });
+
       test('the same session reconnected claims again, also when the first proof of the generation fails', async () => {
         const { type } = counted(() => null);
         let failing = 0;
@@ -611,6 +637,27 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         const id = await submit(desk, 'job');
         await reaches(desk, id, 'completed');
         expect(calls.get(id)).toBe(1);
+      });
+
+      test('a claim that ZooKeeper refuses whatever the record is tried again later, not at once', async () => {
+        const { type } = counted(() => null);
+        let [isFull, refusals] = [true, 0];
+        const wrap = (session: Session): Session =>
+          withMethods(session, {
+            write: async (ops, options) => {
+              const isClaim = ops.some((op) => op.kind === 'create' && op.mode === 'ephemeral-sequential');
+              if (!isFull || !isClaim) return session.write(ops, options);
+              refusals += 1;
+              return { kind: 'refused', index: 1, code: 'OTHER', detail: 'QUOTA_EXCEEDED' };
+            },
+          });
+        await work({ types: [type], wrap });
+        const id = await submit(desk, 'job');
+        const isPutOff = async (): Promise<void> => expect(feed.givenBack).not.toEqual([]);
+        await eventually(isPutOff, { what: 'the delivery is put off' });
+        expect([feed.givenBack, refusals]).toEqual([[{ ids: [id], delayMs: 500 }], 1]);
+        isFull = false;
+        await reaches(desk, id, 'completed');
       });
 
       test('a claim of unknown outcome is not forgotten before the ledger has said what became of it', async () => {

@@ -85,7 +85,7 @@ export class Feed {
   readonly hints: Hint[] = [];
   /** Ids given back, with the delay asked for. */
   readonly givenBack: { readonly ids: readonly TaskId[]; readonly delayMs: number }[] = [];
-  /** Deliveries that a worker has taken. */
+  /** Deliveries that were taken, and not given back. */
   taken = 0;
   /** While false, hints are noted and not delivered. */
   following = true;
@@ -138,6 +138,7 @@ export class Feed {
   }
 
   readonly #giveBack = async (ids: readonly TaskId[], delayMs: number): Promise<void> => {
+    this.taken -= 1;
     this.givenBack.push({ ids, delayMs });
     this.put(ids, { afterMs: delayMs });
   };
