@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { type Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Name } from '../domain/index.js';
-import { delay, type Runtime, type Service, type Timer, within } from '../runtime/index.js';
+import { delay, type Runtime, type Service, type Timer, unlessAborted, within } from '../runtime/index.js';
 import { openRedis } from './connection.js';
 import type { DeliveryOptions } from './deliveries.js';
 import { Envelope } from './envelope.js';
@@ -122,7 +122,8 @@ export class Intake implements Service {
     this.#out.add(envelope);
     void envelope.ended.then(() => {
       this.#out.delete(envelope);
-      this.#locks.delete(jobId);
+      // It may have come again meanwhile, under another token.
+      if (this.#locks.get(jobId) === token) this.#locks.delete(jobId);
     });
     if (envelope.ids.length > 0) return envelope;
     this.#runtime.log.warn({ delivery: jobId }, 'a delivery names no task; it is removed');
@@ -145,7 +146,8 @@ export class Intake implements Service {
     if (this.#fetcher !== null) return this.#fetcher;
     const fetcher = this.#open();
     try {
-      await Promise.race([fetcher.worker.waitUntilReady(), stopped(this.#stop.signal)]);
+      await unlessAborted(this.#stop.signal, fetcher.worker.waitUntilReady());
+      if (this.#stop.signal.aborted) throw new Error('stopped');
     } catch (error) {
       // A worker of BullMQ whose first connection failed stays unusable.
       await this.#within(fetcher.worker.close(true));
@@ -209,11 +211,4 @@ export class Intake implements Service {
   async #within(ending: Promise<unknown> | undefined): Promise<void> {
     await within(this.#runtime.clock, stopMsMax, Promise.resolve(ending)).catch(() => undefined);
   }
-}
-
-function stopped(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(new Error('stopped'));
-    signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true });
-  });
 }

@@ -42,9 +42,9 @@ export class UndeliveredSearch {
     for (const { record } of helds) {
       if (!wantsDelivery(record)) continue;
       const since = Math.max(record.acceptedAt, record.attempts?.at(-1)?.endedAt ?? 0) as EpochMs;
-      const known = this.#known.get(record.queue) ?? this.#ask(record.queue);
-      const ids = await known.ids;
-      if (!evenYoung && known.askedAt - since < deliveryOnTheWayMs) continue;
+      const askedAt = this.#known.get(record.queue)?.askedAt ?? this.#clock.now();
+      if (!evenYoung && askedAt - since < deliveryOnTheWayMs) continue;
+      const ids = await (this.#known.get(record.queue) ?? this.#ask(record.queue)).ids;
       if (ids.has(record.id) || (await this.#recent(record.queue)).has(record.id)) continue;
       found.push({ hint: hintOf(record), since });
     }
