@@ -90,6 +90,11 @@ export interface Session {
   write(ops: readonly WriteOp[], options?: WriteOptions): Promise<WriteOutcome>;
   /** Null: no such node; a given watcher then waits for its creation. */
   read(path: string, watcher?: WatchListener): Promise<Znode | null>;
+  /**
+   * Takes a watcher of {@link read} back: it is not called any more. Not while another read of `path` with a watcher is under
+   * way, whose watch might go with it.
+   */
+  unwatch(path: string, watcher: WatchListener): void;
   /** Names, unordered; null: no such node (the watcher is not registered). */
   children(path: string, watcher?: WatchListener): Promise<string[] | null>;
   /** As {@link read} of each path, without watches and in far fewer requests; the answers are not of one moment. */

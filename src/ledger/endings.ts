@@ -4,6 +4,7 @@
 import { ClaimkeeperError, type Held, limits, type TaskId } from '../domain/index.js';
 import { unlessAborted } from '../runtime/index.js';
 import { type LedgerContext, readHeld } from './context.js';
+import { recordPath } from './paths.js';
 
 /** A record as it was when its watch was set; whoever waits is woken once it has changed since. */
 type Followed = { readonly seen: Promise<Held | null>; readonly wakes: Set<() => void> };
@@ -51,18 +52,16 @@ export class Endings {
       if (this.#followed.get(id) === followed) this.#followed.delete(id);
       for (const wake of [...wakes]) wake();
     };
-    const seen = this.#look(id, forget);
+    const seen = readHeld(this.#ctx, id, forget);
     const followed: Followed = { seen, wakes };
     this.#followed.set(id, followed);
-    // A read that failed has set no watch; what is over is not waited for.
-    seen.then((held) => isOver(held) && forget(), forget);
+    // A watch on what is over would stay until its record leaves the ledger.
+    const drop = (): void => {
+      this.#ctx.session.unwatch(recordPath(id), forget);
+      forget();
+    };
+    seen.then((held) => isOver(held) && drop(), drop);
     return followed;
-  }
-
-  /** A watch on what is over would stay until its record leaves the ledger: none is set where that is known. */
-  async #look(id: TaskId, watcher: () => void): Promise<Held | null> {
-    const held = await readHeld(this.#ctx, id);
-    return isOver(held) ? held : readHeld(this.#ctx, id, watcher);
   }
 }
 

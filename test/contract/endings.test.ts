@@ -1,5 +1,5 @@
 // endings.test.ts: waiting for tasks to end, on the memory twin and on real ZooKeeper: one watch per task however many wait,
-// and an end is noticed whatever becomes of the connection.
+// none once it has ended, and an end is noticed whatever becomes of the connection.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Session } from '../../src/coordination/index.js';
@@ -21,6 +21,7 @@ describe.each([
   let party: Party;
   let other: Party;
   let endings: Endings;
+  /** Set, and not taken back. */
   let watched = 0;
   let onWatched: () => void;
   let failing = false;
@@ -38,6 +39,10 @@ describe.each([
             onWatched();
           }
           return node;
+        },
+        unwatch: (path, watcher) => {
+          watched -= 1;
+          session.unwatch(path, watcher);
         },
       });
     party = await join(world, () => undefined, counting);

@@ -284,6 +284,26 @@ export function sessionContract(name: string, setup: () => Promise<World>): void
         expect([heard.calls, again.calls]).toEqual([1, 1]);
       });
 
+      test('a watcher that is taken back is not called, and the others of its node are', async () => {
+        await apply(session, create('/a'));
+        const [one, two, unborn] = [listener(), listener(), listener()];
+        await session.read('/a', one.hear);
+        await session.read('/a', two.hear);
+        await session.read('/b', unborn.hear);
+        session.unwatch('/a', one.hear);
+        session.unwatch('/b', unborn.hear);
+        await apply(session, set('/a', 'x'), create('/b'));
+        await two.called;
+        const again = listener();
+        await session.read('/a', again.hear);
+        session.unwatch('/a', again.hear);
+        session.unwatch('/a', again.hear);
+        await session.read('/a', one.hear);
+        await apply(session, set('/a', 'y'));
+        await one.called;
+        expect([one.calls, two.calls, again.calls, unborn.calls]).toEqual([1, 1, 0, 0]);
+      });
+
       test('listing the children of a missing node leaves no watch behind', async () => {
         const heard = listener();
         expect(await session.children('/a', heard.hear)).toBeNull();

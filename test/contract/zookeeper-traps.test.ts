@@ -584,6 +584,26 @@ describe('watches', () => {
     expect(warnings).toEqual([]);
   });
 
+  test('the server forgets a watch once its last listener is taken back', async () => {
+    const server = await ownServer();
+    const { session } = await connected(server.url);
+    await applied(session.write([create('/a')]));
+    const [one, two] = [(): void => undefined, (): void => undefined];
+    const watches = async (): Promise<number> => {
+      await session.sync();
+      return Number(/^Total watches:(\d+)$/m.exec(await ask(server.port, 'wchs'))?.[1]);
+    };
+    await session.read('/a', one);
+    await session.read('/a', two);
+    await session.read('/b', one);
+    expect(await watches()).toBe(2);
+    session.unwatch('/a', one);
+    expect(await watches()).toBe(2);
+    session.unwatch('/a', two);
+    session.unwatch('/b', one);
+    expect(await watches()).toBe(0);
+  });
+
   test('a listener that throws harms neither the others nor the session', async () => {
     const { session, states, logged } = await connected(zookeeperUrl());
     await applied(session.write([create('/a')]));

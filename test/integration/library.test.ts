@@ -270,7 +270,11 @@ test('bad options are named, and a closed connection says so', async () => {
   expect(() => defineTask('x', { handler: () => 1, retries: 3 } as never)).toThrow(/retries/);
   expect(() => defineTask('x', { handler: () => 1, onInterrupted: 'verify' })).toThrow(/verify/);
   const keeper = await join(newPlace());
+  await keeper.submit({ id: 'waits', type: 'note' });
+  const wait = keeper.untilEnded('waits', new AbortController().signal);
+  const toldSo = expect(wait).rejects.toMatchObject({ code: 'CLOSED' });
   await keeper.close();
+  await toldSo;
   await keeper.close();
   await expect(keeper.submit({ id: 'x', type: 'note' })).rejects.toMatchObject({ code: 'CLOSED' });
   await expect(

@@ -140,6 +140,13 @@ export class MemorySession implements Session {
     return this.#ask({ kind: 'read', path }, watcher, (watch) => this.#server.read(this, path, watch));
   }
 
+  unwatch(path: string, watcher: WatchListener): void {
+    for (const watch of this.#watches) {
+      if (watch.listener === watcher && watch.key === keyOf({ kind: 'read', path }))
+        this.#watches.delete(watch);
+    }
+  }
+
   children(path: string, watcher?: WatchListener): Promise<string[] | null> {
     return this.#ask({ kind: 'children', path }, watcher, (watch) =>
       this.#server.children(this, path, watch),

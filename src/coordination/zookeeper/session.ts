@@ -33,6 +33,7 @@ import {
   encodeMulti,
   encodeMultiRead,
   encodeRead,
+  encodeRemoveWatch,
   encodeSync,
   opcode,
   Reader,
@@ -134,6 +135,12 @@ export class ZooKeeperSession implements Session {
 
   read(path: string, watcher?: WatchListener): Promise<Znode | null> {
     return this.#readNode(this.#absolute(path), watcher, this.#deadline());
+  }
+
+  unwatch(path: string, watcher: WatchListener): void {
+    const absolute = this.#absolute(path);
+    if (!this.#watches.remove(absolute, watcher) || this.#state !== 'connected') return;
+    this.#connection.send(encodeRemoveWatch(absolute), this.timeoutMs, () => undefined);
   }
 
   children(path: string, watcher?: WatchListener): Promise<string[] | null> {

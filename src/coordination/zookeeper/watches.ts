@@ -46,6 +46,18 @@ export class Watches {
     return taken;
   }
 
+  /** Whether `listener` waited for this node's data, or its coming to be, and nobody else does. */
+  remove(path: string, listener: WatchListener): boolean {
+    let [hasWaited, others] = [false, 0];
+    for (const kind of ['data', 'exist'] as const) {
+      const atPath = this.#listeners[kind].get(path);
+      if (atPath?.delete(listener)) hasWaited = true;
+      if (atPath?.size === 0) this.#listeners[kind].delete(path);
+      others += atPath?.size ?? 0;
+    }
+    return hasWaited && others === 0;
+  }
+
   takeAll(): WatchListener[] {
     const taken: WatchListener[] = [];
     for (const listeners of Object.values(this.#listeners)) {

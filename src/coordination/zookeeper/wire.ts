@@ -17,11 +17,15 @@ export const opcode = {
   getChildren2: 12,
   check: 13,
   multi: 14,
+  removeWatches: 18,
   multiRead: 22,
   setWatches: 101,
   closeSession: -11,
   error: -1,
 } as const;
+
+/** In a request to remove watches: those on the node itself, not on its list. */
+const watcherTypeData = 2;
 
 /** xids that are not a request's: the server pushes, or answers outside of the order of requests. */
 export const xid = { notification: -1, ping: -2, authentication: -4 } as const;
@@ -184,6 +188,14 @@ export function encodeSync(path: string): Encoded {
 /** ping or closeSession: a header alone. */
 export function encodeBare(type: number): Encoded {
   return { type, frame: new Writer(0, type).buffer };
+}
+
+/** The server forgets this session's watch on the node's data, or its coming to be. */
+export function encodeRemoveWatch(path: string): Encoded {
+  const writer = new Writer(stringBytes(path) + 4, opcode.removeWatches);
+  writer.string(path);
+  writer.int(watcherTypeData);
+  return { type: opcode.removeWatches, frame: writer.buffer };
 }
 
 export type WatchPaths = {
