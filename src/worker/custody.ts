@@ -125,7 +125,7 @@ export class Audit {
    * @throws ClaimkeeperError `ZOOKEEPER_UNAVAILABLE`
    */
   async run(strays: Strays, isHeld: (claim: StandingClaim) => boolean, signal: AbortSignal): Promise<void> {
-    await this.giveBack(strays);
+    await this.giveBack(strays, signal);
     const [standing = []] = await claimsStanding(this.#ctx, [this.#worker]);
     const unheld = standing.filter((claim) => !isHeld(claim));
     for (const { path } of unheld) if (this.#suspects.has(path)) await dropClaim(this.#ctx, path, signal);
@@ -133,9 +133,10 @@ export class Audit {
   }
 
   /** Those tasks of `strays` that the ledger says are ours. */
-  async giveBack(strays: Strays): Promise<void> {
+  async giveBack(strays: Strays, signal: AbortSignal): Promise<void> {
     const forgetAfterMs = 2 * this.#ctx.session.timeoutMs;
     for (const [nonce, { ids, since }] of strays) {
+      if (signal.aborted) return;
       const known = await Promise.all(ids.map((id) => this.#giveBack(id, nonce)));
       const isOld = this.#ctx.runtime.clock.monotonic() - since > forgetAfterMs;
       if (isOld && known.every(Boolean)) strays.delete(nonce);

@@ -16,7 +16,7 @@ import {
   type WorkerId,
 } from '../domain/index.js';
 import { claimsOf, type LedgerContext, type StandingClaim, workersPath } from '../ledger/index.js';
-import { Emitter, type Service, type Timer, type Unsubscribe, within } from '../runtime/index.js';
+import { delay, Emitter, type Service, type Timer, type Unsubscribe, within } from '../runtime/index.js';
 import { settleMsMax } from './attempt.js';
 import { Breaker } from './breaker.js';
 import type { Progress } from './context.js';
@@ -149,7 +149,10 @@ export class Worker implements Service {
     };
   }
 
-  /** Claims nothing more, waits for running tasks up to `drainMsMax`, aborts and gives up what is left. */
+  /**
+   * Claims nothing more, gives back what it may have claimed without knowing, waits for running tasks up to `drainMsMax`, aborts
+   * and gives up what is left.
+   */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -162,12 +165,14 @@ export class Worker implements Service {
     await this.#started.catch(() => undefined);
     await Promise.all(this.#options.sources.map((source) => source.stop()));
     await Promise.all(this.#pumps);
+    const { session, runtime } = this.#ctx;
+    const giveBack = this.#audit.giveBack(this.#strays, this.#end.signal);
+    const givenBack = within(runtime.clock, session.timeoutMs, giveBack);
     if (!(await this.#slots.idle(this.#options.drainMsMax))) {
       for (const run of this.#runs) run.abort(new ClaimkeeperError('CLOSED', 'the worker is stopping'));
-      await this.#slots.idle(settleMsMax + this.#ctx.session.timeoutMs);
+      await this.#slots.idle(settleMsMax + session.timeoutMs);
     }
-    const { session, runtime } = this.#ctx;
-    await within(runtime.clock, session.timeoutMs, this.#audit.giveBack(this.#strays));
+    await givenBack;
     this.#end.abort();
     this.#auditTimer?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
@@ -251,7 +256,6 @@ export class Worker implements Service {
     const { runtime } = this.#ctx;
     const mayStart = (): boolean => this.#gate.isOpen && source.paused !== true;
     let left: readonly TaskId[] = [...new Set(delivery.ids)];
-    let isRefused = false;
     try {
       for (let withinMs = firstMs; left.length > 0 && mayStart(); withinMs = holdMsMax) {
         const reserved = await this.#slots.take(left.length, withinMs, this.#stopping.signal);
@@ -262,16 +266,17 @@ export class Worker implements Service {
         }
         const untried = await this.#claimAndStart(left.slice(0, reserved), delivery.redelivered);
         left = [...untried, ...left.slice(reserved)];
-        isRefused = untried.length === reserved;
-        if (isRefused) break;
+        if (untried.length === reserved) {
+          await delay(runtime.clock, outageDelayMs, this.#stopping.signal);
+          break;
+        }
       }
     } catch (error) {
       runtime.log.warn({ err: error, tasks: left.length }, 'could not claim: the delivery is put off');
       return delivery.giveBack(left, outageDelayMs);
     }
     if (left.length === 0) return delivery.done();
-    const isForOthers = (this.#gate.isOpen && !isRefused) || this.#stopping.signal.aborted;
-    return delivery.giveBack(left, isForOthers ? 0 : outageDelayMs);
+    return delivery.giveBack(left, this.#gate.isOpen || this.#stopping.signal.aborted ? 0 : outageDelayMs);
   }
 
   /** Uses one reserved slot for each of `batch`, or frees it; returns what is still to be taken. */
