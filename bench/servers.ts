@@ -28,7 +28,8 @@ export type Servers = {
 const heapMb = 3_072;
 const tickTimeMs = 2_000;
 // Infra's servers live for seconds: the quick compiler alone is theirs, the serial collector, and a heap that grows. Here both
-// compilers are at work, and none of the heap's growth, of which each step is a pause of more than 100 ms. KiB.
+// compilers are at work, and none of the heap's growth, of which each step is a pause of more than 100 ms; nor does a run touch
+// a third of it, the young generation's default share, for the first time. KiB.
 const properties = [
   '-XX:TieredStopAtLevel=4',
   '-XX:-UseSerialGC',

@@ -71,7 +71,7 @@ export class Commits {
     });
   }
 
-  /** Calls `gather` just before the lane's next multi is put together: what it commits leaves no later than if it had been now. */
+  /** Calls `gather` as soon as the lane could send what fills no multi, or sends what does: what it commits then leaves with it. */
   whenLeaving(lane: Lane, gather: () => void): void {
     this.#lanes[lane].whenLeaving(gather);
   }
@@ -124,12 +124,12 @@ class LaneQueue {
 
   /** The members of the multi that leaves now; none: there are none, or they wait to be more. */
   #next(): Member[] {
+    const single = this.#singles.shift();
+    if (single !== undefined) return [single];
     const mayBePartial = this.#sharedInFlight < limits.partialMultisInFlightMax;
     if (this.#gatherers.length > 0 && (mayBePartial || this.#filled().isFull)) {
       for (const gather of this.#gatherers.splice(0)) gather();
     }
-    const single = this.#singles.shift();
-    if (single !== undefined) return [single];
     const { count, isFull } = this.#filled();
     return isFull || mayBePartial ? this.#waiting.splice(0, count) : [];
   }

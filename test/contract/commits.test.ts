@@ -129,7 +129,7 @@ test('beside two multis in flight only full ones leave, up to as many as may be'
   expect(sizes).toEqual([2, 3, full + 1, full + 1, full + 1, 5]);
 });
 
-test('multis of what goes alone do not hold up the others', async () => {
+test('one that is not full leaves beside two that go alone', async () => {
   const { sizes, commitChecks, allApplied } = await held();
   for (const [count, alone] of [
     [1, true],
