@@ -575,10 +575,13 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         expect(calls.get(id)).toBe(1);
       });
 
-      test('a claim of unknown outcome is given back by a worker that stops before its next audit', async () => {
-        const { type, calls } = counted(() => null);
-        const one = await work({ types: [type] });
+      test('a claim of unknown outcome is given back by a worker that stops, before what it runs has ended', async () => {
+        const end = signalled();
+        const { type, calls } = counted(() => end.promise);
+        const one = await work({ types: [type], drainMsMax: 60_000 });
         const { peer } = one.party;
+        const busy = await submit(desk, 'job');
+        await reaches(desk, busy, 'running');
         feed.following = false;
         const id = await submit(desk, 'job');
         one.party.commits.failNext('replyLost', (_ops, { lane }) => lane === 'claim');
@@ -589,13 +592,20 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         await reaches(desk, id, 'running');
         one.party.commits.onOutcome = () => undefined;
         await gone(desk.peer.session, `/workers/${one.worker.id}`);
-        const stopped = new Promise<void>((resolve) => {
-          one.party.generation.on('proven', () => resolve(one.worker.stop()));
+        let stopped = Promise.resolve();
+        const isStopping = new Promise<void>((resolve) => {
+          one.party.generation.on('proven', () => {
+            stopped = one.worker.stop();
+            resolve();
+          });
         });
         peer.rejoin();
+        await isStopping;
+        expect(await reaches(desk, id, 'waiting')).toMatchObject({ attempt: 1 });
+        end.resolve();
         await stopped;
-        expect(await recordOf(desk, id)).toMatchObject({ state: 'waiting', attempt: 1 });
-        expect(calls.size).toBe(0);
+        await reaches(desk, busy, 'completed');
+        expect([...calls]).toEqual([[busy, 1]]);
       });
 
       test('the same session reconnected claims again, also when the first proof of the generation fails', async () => {
