@@ -40,6 +40,8 @@ export type Program = {
 
 const readyMsMax = 30_000;
 const stopMsMax = 10_000;
+/** Of a server that does not start: why is said above the traces of those that asked meanwhile, ten lines each. */
+const logLinesShown = 80;
 const probeMs = 25;
 // Below the ports that Linux, macOS and Windows hand to outgoing connections: a client that dials a dead server's port
 // over and over must not be given that port for itself (it would be connected to itself).
@@ -132,7 +134,7 @@ class GuardedServer implements LocalServer {
 
   async #logTail(): Promise<string> {
     const log = await readFile(this.#logFile, 'utf8').catch(() => '');
-    return log.trim().split('\n').slice(-20).join('\n') || '(its log is empty)';
+    return log.trim().split('\n').slice(-logLinesShown).join('\n') || '(its log is empty)';
   }
 }
 
