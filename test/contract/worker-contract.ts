@@ -971,10 +971,11 @@ export function workerContract(name: string, makeWorld: () => Promise<World>): v
         return (session) => {
           let phase: 'unasked' | 'behind' | 'current' = 'unasked';
           return withMethods(session, {
-            read: async (path, watcher) => {
-              if (!isRecord.test(path) || phase === 'current') return session.read(path, watcher);
+            readAll: async (paths) => {
+              if (phase === 'current' || !paths.every((path) => isRecord.test(path)))
+                return session.readAll(paths);
               phase = 'behind';
-              return before;
+              return paths.map(() => before);
             },
             sync: async () => {
               const zxid = await session.sync();
